@@ -1,0 +1,370 @@
+"""The composition of one learner: its dispatchers, actors and timers, started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from threading import Condition
+from typing import Any, TypeVar
+
+import pykka
+from pykka._envelope import Envelope
+
+from ..config import Settings
+from ..protocol.errors import BusyError, ClosedError, DeadlineExceededError, HandicapperError
+from ..protocol.messages import DeadLetter, Statistics
+from .log import get_logger
+from .persister import Open, PersisterActor
+from .restore import Restored
+from .roster import Roster
+from .router import RouterActor, Submit, TakeSnapshot
+from .runtime.clock import Clock
+from .runtime.dead_letters import DeadLetters
+from .runtime.dispatcher import Dispatcher
+from .runtime.failure import Failure
+from .runtime.future import LeanFuture
+from .runtime.ref import PooledRef
+from .runtime.supervision import start_in_order, stop_in_reverse
+from .runtime.timers import Timers
+from .selector import SelectorActor
+from .state.entries import RulesInForce
+from .state.intake import Submission
+from .state_directory import StateDirectory
+from .supervisor import SupervisorActor
+
+__all__ = ["Engine", "Reply"]
+
+T = TypeVar("T")
+
+_log = get_logger("engine")
+
+
+class Reply(LeanFuture[T]):
+    """A result to come. ``get(timeout)`` waits for it, or raises what went wrong."""
+
+    __slots__ = ()
+
+    def get(self, timeout: float | None = None) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The result.
+
+        Raises:
+            DeadlineExceededError: not within ``timeout`` seconds. The call may still take effect;
+                repeating it is safe.
+            ClosedError: the learner was closed before it was handled.
+            HandicapperError: the call was refused.
+
+        """
+        try:
+            return super().get(timeout=timeout)
+        except pykka.Timeout:
+            raise DeadlineExceededError(
+                f"no answer within {timeout:g} s; the call may still take effect, repeating it is safe"
+            ) from None
+        except pykka.ActorDeadError as error:
+            raise ClosedError(f"the learner was closed before it handled this call ({error})") from None
+
+
+class Admission:
+    """How many inputs are under way, bounded: who is over the bound waits, or is told BUSY."""
+
+    def __init__(self, inputs_max: int) -> None:
+        self._inputs_max = inputs_max
+        self._changed = Condition()
+        self.in_flight = 0
+
+    def enter(self, inputs: int, timeout: float | None) -> None:
+        """Count inputs in; waits up to ``timeout`` seconds for room (None: not at all).
+
+        Raises:
+            BusyError: there is no room.
+
+        """
+        with self._changed:
+            # A batch larger than the bound goes alone, else it never could.
+            fits = self._changed.wait_for(
+                lambda: not self.in_flight or self.in_flight + inputs <= self._inputs_max, timeout or 0.0
+            )
+            if not fits:
+                raise BusyError(
+                    f"{self.in_flight} inputs are in flight, the most allowed is {self._inputs_max} "
+                    "(limits.in_flight_inputs_max)"
+                )
+            self.in_flight += inputs
+
+    def leave(self, inputs: int) -> None:
+        """Count inputs out again."""
+        with self._changed:
+            self.in_flight -= inputs
+            self._changed.notify_all()
+
+
+class Engine:
+    """Everything a learner runs on. Construction opens; :meth:`stop` closes."""
+
+    persister: PooledRef[PersisterActor]
+    router: PooledRef[RouterActor]
+    selector: PooledRef[SelectorActor]
+    supervisor: PooledRef[SupervisorActor]
+
+    def __init__(
+        self,
+        state_dir: str | os.PathLike[str],
+        settings: Settings,
+        clock: Clock,
+        create: bool,
+        accept_loss: bool,
+    ) -> None:
+        self.settings, self.clock = settings, clock
+        self.rules = settings.learning_rules()
+        self.admission = Admission(settings.limits.in_flight_inputs_max)
+        self.state = "accepting"
+        self._pid = os.getpid()
+        self.dead_letters = DeadLetters(settings.limits.dead_letters_max, clock)
+        self.directory = StateDirectory(state_dir, create)
+        self.pool = Dispatcher("handicapper-pool", dead_letters=self.dead_letters)
+        self._blocking = [
+            Dispatcher(f"handicapper-{name}", helped=False, dead_letters=self.dead_letters)
+            for name in ("persister", "supervisor")
+        ]
+        self.timers = Timers(clock, name="handicapper-timers")
+        self._started: list[PooledRef[Any]] = []
+        self.roster = Roster(self.pool, settings.limits.mailbox_messages_max, self._model_failed)
+        try:
+            self._start(create, accept_loss)
+        except BaseException:
+            self._stop_threads(settings.supervision.stop_timeout_secs)
+            raise
+
+    # ------------------------------------------------------------------ start
+
+    def _start(self, create: bool, accept_loss: bool) -> None:
+        began = self.clock.monotonic()
+        for dispatcher in (self.pool, *self._blocking):
+            dispatcher.start()
+        self.timers.start()
+        limits, mailbox = self.settings.limits, self.settings.limits.mailbox_messages_max
+        self.persister = PersisterActor.start_on(
+            self._blocking[0], limits.batch_inputs_max, name="persister", messages_max=2 * mailbox + 1024
+        )
+        self._started.append(self.persister)
+        request = Open(self.directory, self.settings, self.rules, create or self.directory.used, accept_loss)
+        restored, self.store = self.persister.ask(request)
+        for state in restored.states.values():
+            self.roster.add(state)
+        self._start_others(restored)
+        self._follow_rules(restored)
+        self.timers.call_every(self.settings.persistence.save_interval_secs, self._snapshot_due)
+        self.replayed = restored.replayed
+        self.quarantined = tuple(self.store.quarantined())
+        for model_id, text in restored.poison:
+            self.dead_letters.add(f"model/{model_id}", "poison: not folded", text, 1)
+        self.opened_in_seconds = self.clock.monotonic() - began
+        _log.info(
+            "opened",
+            path=str(self.directory.path),
+            seq=restored.book.seq,
+            snapshot_seq=restored.snapshot_seq,
+            replayed=restored.replayed,
+            models=len(restored.states),
+            quarantined=len(self.quarantined),
+        )
+
+    def _start_others(self, restored: Restored) -> None:
+        settings, mailbox = self.settings, self.settings.limits.mailbox_messages_max
+        stop_timeout = settings.supervision.stop_timeout_secs
+
+        def start_router() -> PooledRef[RouterActor]:
+            self.router = RouterActor.start_on(
+                self.pool,
+                restored,
+                settings,
+                self.roster,
+                self.persister,
+                self.pool,
+                self.clock,
+                name="router",
+                messages_max=mailbox,
+            )
+            return self.router
+
+        def start_selector() -> PooledRef[SelectorActor]:
+            self.selector = SelectorActor.start_on(
+                self.pool, self.roster, self.pool, self.timers, name="selector", messages_max=mailbox
+            )
+            return self.selector
+
+        def start_supervisor() -> PooledRef[SupervisorActor]:
+            self.supervisor = SupervisorActor.start_on(
+                self._blocking[1],
+                self.store,
+                self.roster,
+                self.router,
+                settings.supervision,
+                self.clock,
+                name="supervisor",
+                messages_max=mailbox,
+            )
+            return self.supervisor
+
+        starters = (start_router, start_selector, start_supervisor)
+        self._started += start_in_order(starters, start_timeout=stop_timeout, stop_timeout=stop_timeout)
+
+    def _follow_rules(self, restored: Restored) -> None:
+        """Journal the settings in force, if they are not the last ones journaled."""
+        history = restored.book.rules_history
+        if not history or history[-1][1] != self.rules:
+            self.submit([RulesInForce(self.rules)], single=True, timeout=60.0).get(60.0)
+
+    def _model_failed(self, failure: Failure) -> None:
+        self.supervisor.tell(failure)
+
+    def _snapshot_due(self) -> None:
+        self.router.tell(TakeSnapshot())
+
+    # ------------------------------------------------------------------- work
+
+    def check_open(self) -> None:
+        """Raise ClosedError if this learner cannot be used (any more, or in this process)."""
+        if self.state == "closed":
+            raise ClosedError(f"the learner on {self.directory.path} is closed")
+        if os.getpid() != self._pid:
+            raise ClosedError(
+                f"the learner on {self.directory.path} belongs to process {self._pid}; after a fork it cannot be used: "
+                "open it in one process only"
+            )
+
+    def submit(
+        self, items: Sequence[Submission], single: bool = False, timeout: float | None = None
+    ) -> Reply[Any]:
+        """Send valid inputs to the router."""
+        reply: Reply[Any] = Reply(self.router.cell)
+        self.send(Submit(list(items), reply, single), reply, len(items), timeout)
+        return reply
+
+    def send(self, message: Any, reply: Reply[Any], inputs: int, timeout: float | None) -> None:
+        """Send the router a message that brings inputs and is answered through ``reply``.
+
+        Raises:
+            BusyError: too many inputs are in flight.
+            ClosedError: the learner is closed.
+
+        """
+        self.check_open()
+        self.admission.enter(inputs, timeout)
+        reply.add_done_callback(lambda _: self.admission.leave(inputs))
+        try:
+            self.router.tell(message)
+        except BaseException as error:
+            reply.set_exception((type(error), error, error.__traceback__))
+            if isinstance(error, pykka.ActorDeadError):
+                raise ClosedError(f"the learner on {self.directory.path} is closed") from None
+            raise
+
+    def ask(self, ref: PooledRef[Any], message: Any, reply: Reply[Any]) -> None:
+        """Ask any actor; what it returns or raises goes into ``reply``."""
+        ref.cell.put(Envelope(message, reply))
+
+    def statistics(self) -> Statistics:
+        """What is going on, read without stopping anybody."""
+        persister, router = self._actor(self.persister), self._actor(self.router)
+        if persister is None or router is None:
+            raise ClosedError(f"the learner on {self.directory.path} is closed")
+        failure = persister.failure or router.failure
+        counters, book, snapshots = router.intake.counters, router.book, router.snapshots
+        return Statistics(
+            state="failed" if failure is not None else "accepting",
+            failure=str(failure) if failure is not None else None,
+            seq=book.seq,
+            durable_seq=persister.durable_seq,
+            snapshot_seq=snapshots.seq,
+            snapshot_failures=snapshots.failures,
+            models=len(self.roster.refs),
+            models_failed=tuple(sorted(self.roster.failed)),
+            markets_open=book.open_markets,
+            predictions_pending=book.pending,
+            settled_in_memory=len(book.by_prediction) - book.pending,
+            predictions=counters.predictions,
+            resolutions=counters.resolutions,
+            outcomes=counters.outcomes,
+            duplicates=counters.duplicates,
+            refused=counters.refused,
+            scored=counters.scored,
+            revised=counters.revised,
+            commits=persister.commits,
+            journal_bytes=persister.journal_bytes,
+            in_flight=self.admission.in_flight,
+            restarts=self._restarts(),
+            dead_letters=self.dead_letters.total,
+            quarantined=self.quarantined,
+            opened_in_seconds=self.opened_in_seconds,
+            replayed=self.replayed,
+        )
+
+    def letters(self) -> list[DeadLetter]:
+        """The newest dead letters."""
+        return [
+            DeadLetter(
+                recipient=letter.recipient,
+                reason=letter.reason,
+                message=letter.message,
+                attempts=letter.attempts,
+                at=letter.at_ns,
+            )
+            for letter in self.dead_letters.latest()
+        ]
+
+    def _restarts(self) -> int:
+        supervisor = self._actor(self.supervisor)
+        return supervisor.restarts if supervisor is not None else 0
+
+    @staticmethod
+    def _actor(ref: PooledRef[Any]) -> Any:
+        return ref.cell.actor
+
+    # ------------------------------------------------------------------- stop
+
+    def stop(self) -> None:
+        """Drain, snapshot, stop everything in reverse order, let go of the directory.
+
+        Raises:
+            HandicapperError: the last snapshot could not be written. What was acknowledged is durable all
+                the same; the next opening replays the journal.
+
+        """
+        if self.state == "closed":
+            return
+        if os.getpid() != self._pid:
+            self.state = "closed"
+            return
+        timeout = self.settings.supervision.stop_timeout_secs
+        problem: HandicapperError | None = None
+        try:
+            self._last_snapshot(timeout)
+        except HandicapperError as error:
+            problem = error
+        self.state = "closed"
+        self._stop_threads(timeout)
+        _log.info("closed", path=str(self.directory.path), problem=str(problem) if problem else None)
+        if problem is not None:
+            raise problem
+
+    def _last_snapshot(self, timeout: float) -> None:
+        persister = self._actor(self.persister)
+        if persister is None or persister.failure is not None:
+            return
+        reply: Reply[Any] = Reply(self.router.cell)
+        self.router.tell(TakeSnapshot(reply))
+        reply.get(timeout)
+
+    def _stop_threads(self, timeout: float) -> None:
+        self.timers.stop(timeout)
+        refs = list(self.roster.refs.values())
+        persister, others = self._started[:1], self._started[1:]
+        late = stop_in_reverse([*persister, *others, *refs], timeout=timeout)
+        ended = [dispatcher.stop(timeout) for dispatcher in (self.pool, *reversed(self._blocking))]
+        if ended[-1]:
+            # Whoever else opens the directory must not meet a write of ours.
+            self.directory.release()
+        if late or not all(ended):
+            names = ", ".join(sorted(ref.actor_urn for ref in late)[:10])
+            _log.error("did not stop in time", actors=names, timeout_seconds=timeout)

@@ -1,0 +1,92 @@
+"""One actor per model: owns its state, folds what it is told in journal order, answers what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from .records import encode, seal
+from .runtime.actor import PooledActor
+from .state import views
+from .state.delivery import Delivery
+from .state.entries import Gate
+from .state.model_state import ModelState
+
+__all__ = ["AskDraw", "AskGate", "AskRecord", "AskView", "GateAnswer", "HistoryTooShortError", "ModelActor"]
+
+
+class HistoryTooShortError(Exception):
+    """A correction lies too far back to be folded again in place: the model has to be rebuilt.
+
+    Not a failure: it travels as one, because what follows is the same.
+    """
+
+
+class AskDraw(Struct, frozen=True):
+    """A draw for a selection."""
+
+    key: bytes
+    n: int
+    as_of: int
+
+
+class AskView(Struct, frozen=True):
+    """Any question of :mod:`.state.views`: ``view(state, as_of)``."""
+
+    view: Callable[[ModelState, int], Any]
+    as_of: int
+
+
+class AskRecord(Struct, frozen=True):
+    """(key, sealed state) as it is at this place in the mailbox: one model's part of a snapshot's cut."""
+
+
+class AskGate(Struct, frozen=True):
+    """Signals to be gated at this place in the mailbox: (index, confidence, predicted_at)."""
+
+    batch: Any
+    signals: list[tuple[int, float, int]]
+    answer: Callable[[GateAnswer], object]
+
+
+class GateAnswer(Struct, frozen=True):
+    """What the gate said of some signals of a batch."""
+
+    batch: Any
+    model_id: str
+    gates: list[tuple[int, Gate]]
+
+
+class ModelActor(PooledActor):
+    """A thin shell around a :class:`ModelState`."""
+
+    def __init__(self, state: ModelState) -> None:
+        super().__init__()
+        self.state = state
+
+    def on_receive(self, message: Any) -> Any:
+        """Fold a delivery, or answer a question."""
+        kind = type(message)
+        if kind is Delivery:
+            if self.state.apply(message.events, message.seq):
+                raise HistoryTooShortError(self.state.model_id)
+            return None
+        if kind is AskDraw:
+            return views.draw(self.state, message.key, message.n, message.as_of)
+        if kind is AskView:
+            return message.view(self.state, message.as_of)
+        if kind is AskGate:
+            return self._gate(message)
+        if kind is AskRecord:
+            key = self.state.model_id.encode()
+            return key, seal(key, encode(self.state.to_record()))
+        raise TypeError(f"a model cannot handle {message!r:.200}")
+
+    def _gate(self, message: AskGate) -> None:
+        state = self.state
+        gates = [
+            (index, views.decide_gate(state, confidence, at)) for index, confidence, at in message.signals
+        ]
+        message.answer(GateAnswer(message.batch, state.model_id, gates))

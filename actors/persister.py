@@ -1,0 +1,206 @@
+"""The actor that owns the LMDB environment: journals with group commit, writes snapshots, restores.
+
+It blocks on fsync, so it has a thread to itself. Everything that waits when it looks is one commit: alone,
+an input goes straight through; under load the batches grow and an input costs less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+from pykka._envelope import Envelope
+
+from ..config import LearningRules, Settings
+from ..protocol.errors import StoreFailedError
+from .records import encode, key_number, number_key, seal, unseal
+from .restore import Restored, restore
+from .runtime.actor import PooledActor
+from .runtime.future import LeanFuture
+from .state.entries import Entry
+from .state.id_index import RUNS_PER_LEVEL, merge_runs
+from .state_directory import StateDirectory
+from .store import SnapshotWrite, Store
+
+__all__ = ["JournalBatch", "Open", "PersisterActor", "WriteSnapshot", "run_key"]
+
+Reply = tuple[LeanFuture[Any], Any]
+
+
+class Open(Struct, frozen=True):
+    """Open the environment and restore; answers with :class:`Restored` and the store for reading."""
+
+    directory: StateDirectory
+    settings: Settings
+    rules: LearningRules
+    create: bool
+    accept_loss: bool
+
+
+class JournalBatch(Struct, frozen=True):
+    """Entries to be made durable, and what to answer to whom once they are."""
+
+    first_seq: int
+    received_at_ns: int
+    entries: list[Entry]
+    replies: list[Reply]
+
+
+class WriteSnapshot(Struct, frozen=True):
+    """A consistent cut as of ``seq``; ``done(error or None, bytes written)`` is called when it is durable."""
+
+    seq: int
+    write: SnapshotWrite
+    done: Callable[[StoreFailedError | None, int], object]
+
+
+class PersisterActor(PooledActor):
+    """Owns the store. ``durable_seq``, ``commits`` and ``journal_bytes`` may be read from any thread."""
+
+    def __init__(self, batch_inputs_max: int) -> None:
+        super().__init__()
+        self._batch_inputs_max = batch_inputs_max
+        self._directory: StateDirectory | None = None
+        self.store: Store | None = None
+        self.durable_seq = 0
+        self.commits = 0
+        self.journal_bytes = 0
+        self.failure: StoreFailedError | None = None
+
+    def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
+        """Commit runs of journal batches together; everything in the order in which it came."""
+        waiting: list[JournalBatch] = []
+        for envelope in envelopes:
+            message = envelope.message
+            if type(message) is JournalBatch:
+                waiting.append(message)
+                continue
+            self._commit(waiting)
+            waiting = []
+            if isinstance(message, WriteSnapshot):
+                self._write_snapshot(message)
+            elif isinstance(message, Open):
+                self._open(message, envelope.reply_to)
+            else:
+                raise TypeError(f"the persister cannot handle {message!r:.200}")
+        self._commit(waiting)
+
+    def _open(self, message: Open, reply_to: Any) -> None:
+        try:
+            reply_to.set(self._restore(message))
+        except BaseException as error:  # noqa: BLE001  # whoever opens gets it, whatever it is
+            self._close()
+            reply_to.set_exception((type(error), error, error.__traceback__))
+
+    def _restore(self, message: Open) -> tuple[Restored, Store]:
+        persistence = message.settings.persistence
+        self._directory = message.directory
+        store = self.store = Store(
+            message.directory.path,
+            persistence.db_table,
+            persistence.initial_map_mib,
+            persistence.map_mib_max,
+            create=message.create,
+        )
+        restored = restore(
+            store,
+            message.rules,
+            persistence.idempotency_filter_mib,
+            message.settings.limits,
+            message.accept_loss,
+        )
+        for table, key, reason in restored.quarantined:
+            store.quarantine(table, key, reason)
+        self.durable_seq = restored.book.seq
+        return restored, store
+
+    def _commit(self, batches: list[JournalBatch]) -> None:
+        if not batches:
+            return
+        try:
+            if self.failure is not None:
+                raise self.failure
+            records = [record for batch in batches for record in self._chunks(batch)]
+            if records:
+                self._store().append(records)
+                self.commits += 1
+                self.journal_bytes += sum(len(value) for _, value in records)
+                last = batches[-1]
+                self.durable_seq = last.first_seq + len(last.entries) - 1
+                if self._directory is not None:
+                    self._directory.mark_used()
+        except Exception as error:  # noqa: BLE001  # whatever it was: none of these is durable
+            self._refuse(batches, error)
+            return
+        for batch in batches:
+            for future, value in batch.replies:
+                future.set(value)
+
+    def _refuse(self, batches: list[JournalBatch], error: Exception) -> None:
+        """After a failed commit nothing is acknowledged any more, so that nothing can be lost unnoticed."""
+        if not isinstance(error, StoreFailedError):
+            error = StoreFailedError(
+                f"the journal could not be written: {error!r}; nothing more is acknowledged"
+            )
+        self.failure = error
+        for batch in batches:
+            for future, _ in batch.replies:
+                future.set_exception((type(error), error, error.__traceback__))
+
+    def _chunks(self, batch: JournalBatch) -> list[tuple[bytes, bytes]]:
+        """Journal records of at most ``batch_inputs_max`` entries."""
+        size, records = self._batch_inputs_max, []
+        for start in range(0, len(batch.entries), size):
+            key = number_key(batch.first_seq + start)
+            body = encode((batch.received_at_ns, batch.entries[start : start + size]))
+            records.append((key, seal(key, body)))
+        return records
+
+    def _write_snapshot(self, message: WriteSnapshot) -> None:
+        write = message.write
+        try:
+            if self.failure is not None:
+                raise self.failure
+            self._store().write_snapshot(write)
+            self._merge_index()
+        except Exception as error:  # noqa: BLE001  # reported, and tried again with the next snapshot
+            failed = (
+                error
+                if isinstance(error, StoreFailedError)
+                else StoreFailedError(f"snapshot failed: {error!r}")
+            )
+            self.failure = self.failure or self._store().failed
+            message.done(failed, 0)
+            return
+        tables = (write.meta, write.models, write.open_markets, write.settled_markets)
+        message.done(None, sum(len(value) for table in tables for _, value in table))
+
+    def _merge_index(self) -> None:
+        """Merge the runs of a level once there are enough: ids stay findable in a few look-ups."""
+        store = self._store()
+        levels: dict[int, list[tuple[bytes, bytes]]] = {}
+        for key, value in store.runs():
+            levels.setdefault(key[0], []).append((key, value))
+        for level, runs in sorted(levels.items()):
+            if len(runs) >= RUNS_PER_LEVEL:
+                key = run_key(level + 1, key_number(runs[-1][0][1:]))
+                merged = merge_runs([unseal(run, value) for run, value in runs])
+                store.replace_runs([run for run, _ in runs], (key, seal(key, merged)))
+
+    def _store(self) -> Store:
+        assert self.store is not None
+        return self.store
+
+    def on_stop(self) -> None:
+        """Close the environment."""
+        self._close()
+
+    def _close(self) -> None:
+        if self.store is not None:
+            self.store.close()
+
+
+def run_key(level: int, seq: int) -> bytes:
+    """Key of an index run: its level, then the snapshot that ended it."""
+    return bytes([level]) + number_key(seq)

@@ -1,0 +1,188 @@
+"""How each kind of record is laid out on disk: one version byte, a CRC-32, a msgpack body.
+
+The CRC covers the key too, so a record that turns up under another key is damage as well; LMDB itself
+checks nothing. Evolution: a body may gain trailing fields with defaults; anything else takes a new
+version byte, and every reader keeps the old ones.
+"""
+
+from __future__ import annotations
+
+from struct import Struct as Layout
+from typing import Final, Literal, TypeVar
+from zlib import crc32
+
+import msgspec
+
+from ..config.settings import LearningRules
+from .state.entries import Entry
+from .state.events import Paused, Reset, Resumed
+from .state.market import Market
+from .state.model_state import ModelRecord
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "BookRecord",
+    "DamagedRecordError",
+    "SnapshotMeta",
+    "decode_book",
+    "decode_chunk",
+    "decode_market",
+    "decode_model",
+    "decode_snapshot_meta",
+    "encode",
+    "number_key",
+    "seal",
+    "sealed_body",
+    "unseal",
+]
+
+_T = TypeVar("_T")
+
+SCHEMA_VERSION: Final = 1
+_HEAD: Final = Layout("<BI")
+_NUMBER: Final = Layout(">Q")
+
+
+class DamagedRecordError(Exception):
+    """A record cannot be trusted; the text says why."""
+
+
+class TaggedControl(msgspec.Struct, array_like=True, frozen=True):
+    """A pause, the end of one, or a reset, told apart by kind."""
+
+    seq: int
+    kind: Literal["paused", "resumed", "reset"]
+    until_ns: int | None = None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, seq: int, event: Paused | Resumed | Reset) -> TaggedControl:
+        """Pack an event."""
+        if isinstance(event, Paused):
+            return cls(seq, "paused", event.until_ns, event.reason)
+        return cls(seq, "resumed" if isinstance(event, Resumed) else "reset")
+
+    def event(self) -> Paused | Resumed | Reset:
+        """Unpack it."""
+        if self.kind == "paused":
+            return Paused(self.until_ns, self.reason)
+        return Resumed() if self.kind == "resumed" else Reset(self.seq)
+
+
+class BookRecord(msgspec.Struct, array_like=True, frozen=True):
+    """The book without its markets."""
+
+    seq: int
+    rules_history: list[tuple[int, LearningRules]]
+    models: dict[str, tuple[int, list[TaggedControl]]]
+    """Every known model: the last input that touched it, and its controls in order."""
+
+
+class SnapshotMeta(msgspec.Struct, array_like=True, frozen=True):
+    """What the newest snapshot is a cut of."""
+
+    seq: int
+    taken_at_ns: int
+    stale_models: list[str]
+    """Models whose state is not in it (their actor was down): rebuilt from their history when opened."""
+
+
+Chunk = tuple[int, list[Entry]]
+"""(received_at_ns, entries): consecutive sequence numbers from the record's key on."""
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_chunk: Final = msgspec.msgpack.Decoder(Chunk)
+_market: Final = msgspec.msgpack.Decoder(Market)
+_model: Final = msgspec.msgpack.Decoder(ModelRecord)
+_book: Final = msgspec.msgpack.Decoder(BookRecord)
+_snapshot: Final = msgspec.msgpack.Decoder(SnapshotMeta)
+
+
+def number_key(number: int) -> bytes:
+    """Key of a sequence number: eight bytes, big endian, so that keys sort by number.
+
+    >>> number_key(258)
+    b'\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x02'
+    """
+    return _NUMBER.pack(number)
+
+
+def key_number(key: bytes) -> int:
+    """The number of a key.
+
+    Raises:
+        DamagedRecordError: the key has not eight bytes.
+
+    """
+    if len(key) != _NUMBER.size:
+        raise DamagedRecordError(f"the key has {len(key)} bytes instead of {_NUMBER.size}")
+    return _NUMBER.unpack(key)[0]
+
+
+def encode(body: object) -> bytes:
+    """The msgpack body of a record."""
+    return _encoder.encode(body)
+
+
+def seal(key: bytes, body: bytes) -> bytes:
+    """The stored value: version, CRC of key and body, body."""
+    return _HEAD.pack(SCHEMA_VERSION, crc32(body, crc32(key))) + body
+
+
+def sealed_body(value: memoryview) -> memoryview:
+    """The body of a sealed value, unchecked and in place."""
+    return value[_HEAD.size :]
+
+
+def unseal(key: bytes, value: bytes) -> bytes:
+    """The body, checked.
+
+    Raises:
+        DamagedRecordError: too short, of an unknown version, or its CRC does not match.
+
+    >>> unseal(b"k", seal(b"k", b"body"))
+    b'body'
+    """
+    if len(value) < _HEAD.size:
+        raise DamagedRecordError(f"only {len(value)} bytes long")
+    version, crc = _HEAD.unpack_from(value)
+    body = value[_HEAD.size :]
+    if crc != crc32(body, crc32(key)):
+        raise DamagedRecordError("its CRC does not match")
+    if version != SCHEMA_VERSION:
+        raise DamagedRecordError(f"its record version is {version}, this release reads {SCHEMA_VERSION}")
+    return body
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[_T], key: bytes, value: bytes) -> _T:
+    body = unseal(key, value)
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise DamagedRecordError(f"its CRC matches but it cannot be decoded: {error}") from error
+
+
+def decode_chunk(key: bytes, value: bytes) -> tuple[int, int, list[Entry]]:
+    """(first sequence number, received_at_ns, entries) of a journal record."""
+    received_at_ns, entries = _decode(_chunk, key, value)
+    return key_number(key), received_at_ns, entries
+
+
+def decode_market(key: bytes, value: bytes) -> Market:
+    """A market of the snapshot or of the archive."""
+    return _decode(_market, key, value)
+
+
+def decode_model(key: bytes, value: bytes) -> ModelRecord:
+    """A model's state."""
+    return _decode(_model, key, value)
+
+
+def decode_book(key: bytes, value: bytes) -> BookRecord:
+    """The book without its markets."""
+    return _decode(_book, key, value)
+
+
+def decode_snapshot_meta(key: bytes, value: bytes) -> SnapshotMeta:
+    """What the snapshot is a cut of."""
+    return _decode(_snapshot, key, value)

@@ -1,0 +1,263 @@
+"""The only start path: newest snapshot, then every journaled input after it.
+
+What is damaged and can be derived again is quarantined and derived again (a damaged snapshot: from the
+whole journal). What was acknowledged and cannot be read back at all stops the opening with
+``StateDamagedError``, unless the caller accepts the loss, which then stays visible in ``quarantined``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from ..config import LearningRules, Limits
+from ..protocol.errors import StateDamagedError
+from .archive import Archive
+from .records import (
+    DamagedRecordError,
+    decode_book,
+    decode_chunk,
+    decode_market,
+    decode_model,
+    decode_snapshot_meta,
+    key_number,
+    unseal,
+)
+from .state.book import Book
+from .state.delivery import Deliveries
+from .state.entries import Entry
+from .state.id_index import run_fingerprints
+from .state.market import Ticket
+from .state.model_state import ModelState
+from .state.rebuild import model_history, rebuild_model
+from .store import Store
+
+__all__ = [
+    "BOOK_KEY",
+    "SNAPSHOT_KEY",
+    "Restored",
+    "archived_history",
+    "fold_entries",
+    "journal_entries",
+    "restore",
+]
+
+SNAPSHOT_KEY = b"snapshot"
+BOOK_KEY = b"book"
+
+
+class Restored(Struct):
+    """Everything as it was when the last input was journaled."""
+
+    book: Book
+    states: dict[str, ModelState]
+    told_seq: dict[str, int]
+    """Last input that touched each model."""
+    archive: Archive
+    snapshot_seq: int = 0
+    snapshot_taken_at_ns: int = 0
+    replayed: int = 0
+    quarantined: list[tuple[str, bytes, str]] = []
+    """(table, key, reason) of records found damaged now."""
+    rebuilt: list[str] = []
+    """Models rebuilt from their history."""
+    poison: list[tuple[str, str]] = []
+    """(model, what and why) of events that could not be folded."""
+
+    @property
+    def unsaved_models(self) -> set[str]:
+        """Models whose stored record is older than their state."""
+        return {*self.rebuilt, *(model for model, seq in self.told_seq.items() if seq > self.snapshot_seq)}
+
+
+def restore(
+    store: Store,
+    rules: LearningRules,
+    filter_mib: int,
+    limits: Limits,
+    accept_loss: bool = False,
+) -> Restored:
+    """Read everything back.
+
+    Raises:
+        StateDamagedError: acknowledged inputs cannot be read, and ``accept_loss`` is false.
+
+    """
+    restored = Restored(
+        Book(rules.learn_on, limits.pending_predictions_max, limits.models_max),
+        {},
+        {},
+        Archive(store, filter_mib),
+    )
+    damaged = restored.quarantined
+    stale: set[str] = set()
+    try:
+        stale = _load_snapshot(store, restored)
+    except _SnapshotDamagedError as error:
+        damaged.append((error.table, error.key, error.reason))
+        first = next(iter(store.read_journal(0)), None)
+        if first is None or key_number(first[0]) != 1:
+            raise StateDamagedError(
+                f"the snapshot is damaged ({error.table}: {error.reason}) and the journal no longer reaches back to "
+                "the first input; restore the directory from a backup"
+            ) from error
+        restored = Restored(
+            Book(rules.learn_on, limits.pending_predictions_max, limits.models_max),
+            {},
+            {},
+            Archive(store, filter_mib),
+            quarantined=damaged,
+        )
+        stale = set()
+    _replay(store, restored, stale, accept_loss)
+    for model_id in stale:
+        restored.states[model_id] = _rebuilt(store, restored, model_id)
+        restored.rebuilt.append(model_id)
+    return restored
+
+
+class _SnapshotDamagedError(Exception):
+    def __init__(self, table: str, key: bytes, reason: str) -> None:
+        super().__init__(reason)
+        self.table, self.key, self.reason = table, key, reason
+
+
+def _load_snapshot(store: Store, restored: Restored) -> set[str]:
+    """Load the newest snapshot; return the models that are not in it."""
+    value = store.meta(SNAPSHOT_KEY)
+    if value is None:
+        return set()
+    table, key = "meta", SNAPSHOT_KEY
+    try:
+        meta = decode_snapshot_meta(key, value)
+        restored.snapshot_seq, restored.snapshot_taken_at_ns = meta.seq, meta.taken_at_ns
+        book, key = restored.book, BOOK_KEY
+        record = decode_book(key, store.meta(key) or b"")
+        book.seq = record.seq
+        book.rules_history = record.rules_history
+        if record.rules_history:
+            book.learn_on = record.rules_history[-1][1].learn_on
+        for model_id, (told_seq, controls) in record.models.items():
+            book.controls[model_id] = [(control.seq, control.event()) for control in controls]
+            restored.told_seq[model_id] = told_seq
+        table = "open_markets"
+        for key, value in store.open_markets():
+            book.admit(decode_market(key, value))
+        table = "models"
+        stale = set(meta.stale_models)
+        for key, value in store.models():
+            model = decode_model(key, value)
+            restored.states[model.model_id] = ModelState.from_record(model, book.rules_at(book.seq))
+        missing = book.controls.keys() - restored.states.keys() - stale
+        if missing:
+            raise DamagedRecordError(f"no record of model {min(missing)!r}")
+        table = "index"
+        for key, value in store.runs():
+            restored.archive.note(run_fingerprints(unseal(key, value)))
+    except DamagedRecordError as error:
+        raise _SnapshotDamagedError(table, key, str(error)) from error
+    return stale
+
+
+def journal_entries(
+    store: Store, after_seq: int, damaged: list[tuple[str, bytes, str]] | None = None
+) -> Iterator[tuple[int, list[Entry]]]:
+    """(first sequence number, entries) of the journal after an input, whole records, in order.
+
+    A damaged record or a gap is added to ``damaged`` and passed over.
+
+    Raises:
+        StateDamagedError: a record is damaged or missing, and ``damaged`` is None.
+
+    """
+    expected = after_seq + 1
+    for key, value in store.read_journal(expected):
+        try:
+            first, _, entries = decode_chunk(key, value)
+            if first > expected:
+                raise DamagedRecordError(f"inputs {expected} to {first - 1} before it are missing")
+        except DamagedRecordError as error:
+            if damaged is None:
+                raise StateDamagedError(
+                    f"journal record {int.from_bytes(key, 'big')} is damaged: {error}; inputs from {expected} on that "
+                    "were acknowledged cannot be read. Restore a backup, or open with accept_loss=True to go on "
+                    "without them"
+                ) from error
+            damaged.append(("journal", key, str(error)))
+            if "missing" not in str(error):
+                continue
+            first, _, entries = decode_chunk(key, value)
+        skip = max(expected - first, 0)
+        if skip < len(entries):
+            yield first + skip, entries[skip:]
+        expected = max(expected, first + len(entries))
+
+
+def _replay(store: Store, restored: Restored, stale: set[str], accept_loss: bool) -> None:
+    book = restored.book
+    damaged = restored.quarantined if accept_loss else None
+    for first, entries in journal_entries(store, book.seq, damaged):
+        restored.archive.bring_back(book, entries)
+        restored.replayed += len(entries)
+        for model_id, seq, rebuild in fold_entries(book, first, entries, restored.states):
+            restored.told_seq[model_id] = seq
+            if rebuild:
+                stale.add(model_id)
+
+
+def fold_entries(
+    book: Book, first: int, entries: list[Entry], states: dict[str, ModelState]
+) -> Iterator[tuple[str, int, bool]]:
+    """Fold journaled entries into the book and the models' states.
+
+    Yields (model, last input that touched it, whether it needs a rebuild): after a correction that lies
+    too far back, or because an event could not be folded.
+    """
+    out = Deliveries()
+    for seq, entry in enumerate(entries, first):
+        book.apply(entry, seq, out)
+    for model_id, delivery in out.finished():
+        state = states.get(model_id)
+        if state is None:
+            state = states[model_id] = ModelState(model_id, book.rules_at(delivery.first_seq))
+        try:
+            rebuild = state.apply(delivery.events, delivery.seq)
+        except Exception:  # noqa: BLE001  # a poison event: the rebuild finds it and sets it aside
+            rebuild = True
+        yield model_id, delivery.seq, rebuild
+
+
+def _rebuilt(store: Store, restored: Restored, model_id: str) -> ModelState:
+    book = restored.book
+    in_memory = frozenset(market.ordinal for market in book.markets.values())
+    tickets = model_history(model_id, book.markets.values())
+    tickets.extend(archived_history(store, model_id, in_memory))
+    poison: list[str] = []
+    told_seq = restored.told_seq.get(model_id, 0)
+    state = rebuild_model(
+        model_id, tickets, book.controls[model_id], book.rules_history, told_seq, poison.append
+    )
+    restored.poison.extend((model_id, text) for text in poison)
+    return state
+
+
+def archived_history(store: Store, model_id: str, in_memory: frozenset[int]) -> list[Ticket]:
+    """A model's tickets of the settled markets on disk, without those markets that are newer in memory.
+
+    Raises:
+        StateDamagedError: a record cannot be read, so that nobody can say what the model learned from it.
+
+    """
+    tickets: list[Ticket] = []
+    for key, value in store.settled_markets():
+        try:
+            market = decode_market(key, value)
+        except DamagedRecordError as error:
+            raise StateDamagedError(
+                f"the record of settled market {int.from_bytes(key, 'big')} is damaged: {error}; model {model_id!r} "
+                "cannot be rebuilt. Restore a backup"
+            ) from error
+        if market.ordinal not in in_memory:
+            tickets.extend(model_history(model_id, (market,)))
+    return tickets

@@ -1,0 +1,307 @@
+"""The actor every input goes through: numbers it, hands it to the journal, tells the models.
+
+What waits when it looks is one batch: one journal batch, one message to each model touched. The decisions
+are :class:`.state.intake.Intake`'s; what blocks is the persister's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+from pykka._envelope import Envelope
+
+from ..config import Settings
+from ..protocol.errors import BusyError, HandicapperError, RuntimeFaultError, StoreFailedError
+from ..protocol.messages import Prediction, SignalDecision
+from .gating import PendingSignals, gate_unknown
+from .model import AskGate, GateAnswer
+from .persister import JournalBatch
+from .restore import Restored
+from .roster import Roster
+from .runtime.actor import PooledActor
+from .runtime.clock import Clock
+from .runtime.dispatcher import Dispatcher
+from .runtime.future import LeanFuture
+from .runtime.ref import PooledRef
+from .snapshotter import Snapshotter
+from .state.delivery import Delivery
+from .state.intake import Intake, Submission
+from .state.market import Ticket
+from .state.model_state import ModelState
+from .state.rebuild import model_history
+
+__all__ = [
+    "AskHistory",
+    "History",
+    "HistoryRead",
+    "ModelGivenUp",
+    "RouterActor",
+    "Signals",
+    "Submit",
+    "TakeSnapshot",
+]
+
+
+class Submit(Struct, frozen=True):
+    """Valid inputs; the reply gets a ``BatchResult``, or with ``single`` the ``Receipt`` of the only one."""
+
+    items: list[Submission]
+    reply: LeanFuture[Any]
+    single: bool = False
+
+
+class Signals(Struct, frozen=True):
+    """Valid predictions to be gated and recorded; the reply gets a list of decisions and errors."""
+
+    predictions: list[Prediction]
+    reply: LeanFuture[Any]
+
+
+class TakeSnapshot(Struct, frozen=True):
+    """Snapshot everything that came before; the reply, if any, gets a ``SnapshotReceipt``."""
+
+    reply: LeanFuture[Any] | None = None
+
+
+class AskHistory(Struct, frozen=True):
+    """What the book has in memory of a model. The archive stays as it is until :class:`HistoryRead`."""
+
+    model_id: str
+
+
+class History(Struct, frozen=True):
+    """Answer to :class:`AskHistory`."""
+
+    ordinals: frozenset[int]
+    """Markets in memory: newer than what the archive says of them."""
+    tickets: list[Ticket]
+    controls: list[Any]
+    rules_history: list[Any]
+    told_seq: int
+
+
+class HistoryRead(Struct, frozen=True):
+    """The model's history was read: snapshots may go on."""
+
+
+class ModelGivenUp(Struct, frozen=True):
+    """A model failed too often and was stopped."""
+
+    model_id: str
+    reason: str
+
+
+class RouterActor(PooledActor):
+    """Owns the book. What it publishes for reading from other threads: ``intake.counters``, ``failure``."""
+
+    def __init__(
+        self,
+        restored: Restored,
+        settings: Settings,
+        roster: Roster,
+        persister: PooledRef[Any],
+        dispatcher: Dispatcher,
+        clock: Clock,
+    ) -> None:
+        super().__init__()
+        self.intake = Intake(restored.book)
+        self.book = restored.book
+        self.archive = restored.archive
+        self.told_seq = restored.told_seq
+        self.failure: RuntimeFaultError | None = None
+        self._roster = roster
+        self._persister = persister
+        self._clock = clock
+        self._replies: list[tuple[LeanFuture[Any], Any]] = []
+        self._overflow: list[tuple[str, Delivery]] = []
+        self._signals: set[PendingSignals] = set()
+        self._snapshot_inputs_max = settings.persistence.snapshot_inputs_max
+        self._since_snapshot = restored.replayed
+        self.snapshots = Snapshotter(restored, roster, persister, dispatcher, clock, self._snapshot_done)
+
+    def on_start(self) -> None:
+        """Learn the own ref, which an instance knows only once it runs."""
+        self._answer_gate = self.actor_ref.tell
+        self.snapshots.tell_router = self.actor_ref.tell
+
+    def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
+        """Handle all that waits as one batch. Whatever goes wrong inside ends in ``failure``, not in a loss."""
+        for envelope in envelopes:
+            try:
+                answer = self._handle(envelope.message)
+            except HandicapperError as error:
+                self._refuse(envelope, error)
+                continue
+            except Exception as error:  # noqa: BLE001  # a half-applied input: nothing may follow it
+                self.failure = RuntimeFaultError(
+                    f"the router failed: {error!r}; nothing more is accepted. What was acknowledged is safe: "
+                    "open the state directory again"
+                )
+                self.failure.__cause__ = error
+                self._refuse(envelope, self.failure)
+                self._abandon(self.failure)
+                continue
+            if envelope.reply_to is not None:
+                envelope.reply_to.set(answer)
+        self._flush()
+
+    def _refuse(self, envelope: Envelope[Any], error: Exception) -> None:
+        reply = getattr(envelope.message, "reply", None) or envelope.reply_to
+        if reply is not None:
+            reply.set_exception((type(error), error, error.__traceback__))
+
+    def _abandon(self, failure: RuntimeFaultError) -> None:
+        """What was taken in with the input that failed is neither journaled nor acknowledged."""
+        self.intake.take()
+        replies, self._replies = self._replies, []
+        for reply, _ in replies:
+            reply.set_exception((type(failure), failure, None))
+
+    def _handle(self, message: Any) -> Any:
+        if isinstance(message, Submit):
+            self._submit(message)
+        elif isinstance(message, Signals):
+            self._gate(message)
+        elif isinstance(message, GateAnswer):
+            self._gated(message)
+        elif isinstance(message, TakeSnapshot):
+            self._flush()
+            self.snapshots.want(message.reply)
+        elif isinstance(message, AskHistory):
+            return self._history(message.model_id)
+        elif isinstance(message, HistoryRead):
+            self.snapshots.release()
+        elif isinstance(message, ModelGivenUp):
+            self._given_up(message)
+        else:
+            self.snapshots.handle(message)
+        return None
+
+    # ---------------------------------------------------------------- inputs
+
+    def _ready(self) -> None:
+        """Raise if no input can be taken now."""
+        if self.failure is not None:
+            raise self.failure
+        if self._overflow:
+            self._drain_overflow()
+            if self._overflow:
+                model_id = self._overflow[0][0]
+                raise BusyError(
+                    f"the mailbox of model {model_id!r} is full (limits.mailbox_messages_max)", 200
+                )
+
+    def _submit(self, message: Submit) -> None:
+        self._ready()
+        self.archive.bring_back(self.book, message.items)
+        if message.single:
+            result: Any = self.intake.accept(message.items[0])
+        else:
+            result = self.intake.accept_all(message.items)
+        self._replies.append((message.reply, result))
+
+    def _gate(self, message: Signals) -> None:
+        self._ready()
+        self.archive.bring_back(self.book, message.predictions)
+        # The gate answers from the state as of everything numbered so far.
+        self._deliver()
+        pending = PendingSignals(message.predictions, message.reply)
+        groups = pending.group(self.intake)
+        self._signals.add(pending)
+        for model_id, signals in groups.items():
+            ref = self._roster.refs.get(model_id)
+            if ref is None or model_id in self._roster.failed:
+                reason = None if ref is None else "failed"
+                answers = gate_unknown(model_id, self.book.rules_at(self.book.seq), signals, reason)
+                pending.take(GateAnswer(pending, model_id, answers))
+            else:
+                ref.tell(AskGate(pending, signals, self._answer_gate))
+        if pending.complete:
+            self._record_signals(pending)
+
+    def _gated(self, answer: GateAnswer) -> None:
+        pending: PendingSignals = answer.batch
+        pending.take(answer)
+        if pending.complete:
+            self._record_signals(pending)
+
+    def _record_signals(self, pending: PendingSignals) -> None:
+        if pending not in self._signals:
+            return
+        self._signals.discard(pending)
+        results: list[SignalDecision | HandicapperError] = pending.record(self.intake)
+        self._replies.append((pending.reply, results))
+
+    def _given_up(self, message: ModelGivenUp) -> None:
+        """Signals that wait for a model that will not answer are refused on its behalf."""
+        rules = self.book.rules_at(self.book.seq)
+        for pending in list(self._signals):
+            signals = pending.groups.get(message.model_id)
+            if signals:
+                answers = gate_unknown(message.model_id, rules, signals, "failed")
+                self._gated(GateAnswer(pending, message.model_id, answers))
+
+    # --------------------------------------------------------------- outputs
+
+    def _flush(self) -> None:
+        """Hand what was taken in to the journal and to the models."""
+        self._deliver()
+        replies, self._replies = self._replies, []
+        if replies:
+            self._journal([], replies)
+        self.book.leave()
+        if self._since_snapshot >= self._snapshot_inputs_max and self.failure is None:
+            self._since_snapshot = 0
+            self.snapshots.want(None)
+
+    def _deliver(self) -> None:
+        first_seq, entries, out = self.intake.take()
+        if not entries:
+            return
+        self._since_snapshot += len(entries)
+        replies, self._replies = self._replies, []
+        self._journal(entries, replies, first_seq)
+        for model_id, delivery in out.finished():
+            self.told_seq[model_id] = delivery.seq
+            self.snapshots.unsaved_models.add(model_id)
+            self._tell(model_id, delivery)
+
+    def _journal(self, entries: list[Any], replies: list[Any], first_seq: int = 0) -> None:
+        first_seq = first_seq or self.book.seq + 1
+        self._persister.tell(JournalBatch(first_seq, self._clock.now_ns(), entries, replies))
+
+    def _tell(self, model_id: str, delivery: Delivery) -> None:
+        ref = self._roster.refs.get(model_id)
+        if ref is None:
+            ref = self._roster.add(ModelState(model_id, self.book.rules_at(delivery.first_seq)))
+        elif model_id in self._roster.failed:
+            return
+        if self._overflow:
+            self._overflow.append((model_id, delivery))
+            return
+        try:
+            ref.tell(delivery)
+        except BusyError:
+            self._overflow.append((model_id, delivery))
+
+    def _drain_overflow(self) -> None:
+        waiting, self._overflow = self._overflow, []
+        for model_id, delivery in waiting:
+            self._tell(model_id, delivery)
+
+    def _snapshot_done(self, error: StoreFailedError | None) -> None:
+        if error is not None and self.failure is None and self.snapshots.store_failed():
+            self.failure = error
+
+    def _history(self, model_id: str) -> History:
+        self._flush()
+        self.snapshots.hold()
+        book = self.book
+        return History(
+            ordinals=frozenset(market.ordinal for market in book.markets.values()),
+            tickets=model_history(model_id, book.markets.values()),
+            controls=list(book.controls.get(model_id, ())),
+            rules_history=list(book.rules_history),
+            told_seq=self.told_seq.get(model_id, 0),
+        )

@@ -1,0 +1,116 @@
+"""The actor that asks all models at once: selections, and reports over everyone.
+
+It owns nothing but the gathers in flight. A gather has one deadline; what has not arrived by then is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from ..protocol.messages import ModelSample, Selection
+from .learning.draws import draw_key
+from .learning.selection import rank
+from .model import AskDraw, AskView
+from .roster import Roster
+from .runtime.actor import PooledActor
+from .runtime.dispatcher import Dispatcher
+from .runtime.future import LeanFuture
+from .runtime.gather import Gather, Gathered, scatter
+from .runtime.timers import TimerHandle, Timers
+from .state.model_state import ModelState
+
+__all__ = ["AskAll", "Select", "SelectorActor"]
+
+
+class Select(Struct, frozen=True):
+    """A Thompson sample of all eligible models; the reply gets a :class:`Selection`."""
+
+    selection_id: str
+    seed: int
+    n: int
+    as_of: int
+    deadline_seconds: float
+    models: tuple[str, ...] | None
+    """Only these; None: all."""
+    reply: LeanFuture[Selection]
+
+
+class AskAll(Struct, frozen=True):
+    """``view(state, as_of)`` of every working model; the reply gets the :class:`Gathered` answers."""
+
+    view: Callable[[ModelState, int], Any]
+    as_of: int
+    deadline_seconds: float
+    reply: LeanFuture[Gathered[str, Any]]
+
+
+class SelectorActor(PooledActor):
+    """Scatters a question to the model actors and gathers what comes back."""
+
+    def __init__(self, roster: Roster, dispatcher: Dispatcher, timers: Timers) -> None:
+        super().__init__()
+        self._roster = roster
+        self._dispatcher = dispatcher
+        self._timers = timers
+
+    def on_receive(self, message: Any) -> None:
+        """Begin a gather; its completion answers."""
+        if isinstance(message, Select):
+            self._select(message)
+        elif isinstance(message, AskAll):
+            question = AskView(message.view, message.as_of)
+            self._ask(None, question, message.deadline_seconds, message.reply.set)
+        else:
+            raise TypeError(f"the selector cannot handle {message!r:.200}")
+
+    def _select(self, message: Select) -> None:
+        question = AskDraw(draw_key(message.seed, message.selection_id), message.n, message.as_of)
+        failed = self._roster.failed
+
+        def complete(gathered: Gathered[str, ModelSample | None]) -> None:
+            answers = gathered.values
+            samples = {model: sample for model, sample in answers.items() if sample is not None}
+            ranked = rank((model, sample.sample) for model, sample in samples.items())
+            unknown = [model for model in message.models or () if model not in self._roster.refs]
+            missing = sorted({*gathered.missing, *gathered.errors, *unknown})
+            if failed:
+                missing = sorted(
+                    {*missing, *(m for m in failed if message.models is None or m in message.models)}
+                )
+            message.reply.set(
+                Selection(
+                    selection_id=message.selection_id,
+                    seed=message.seed,
+                    as_of=message.as_of,
+                    ranked=tuple(samples[model] for model, _ in ranked),
+                    missing=tuple(missing),
+                    ineligible=tuple(sorted(model for model, sample in answers.items() if sample is None)),
+                )
+            )
+
+        self._ask(message.models, question, message.deadline_seconds, complete)
+
+    def _ask(
+        self,
+        models: tuple[str, ...] | None,
+        question: AskDraw | AskView,
+        deadline_seconds: float,
+        complete: Callable[[Gathered[str, Any]], object],
+    ) -> None:
+        refs = self._roster.working()
+        if models is not None:
+            refs = {model: refs[model] for model in models if model in refs}
+        handle: list[TimerHandle] = []
+
+        def done(gathered: Gathered[str, Any]) -> None:
+            for timer in handle:
+                timer.cancel()
+            complete(gathered)
+
+        gather: Gather[str, Any] = Gather(list(refs), done)
+        if not gather.completed.is_set():
+            handle.append(self._timers.call_after(deadline_seconds, gather.expire))
+            scatter(self._dispatcher, refs.values(), lambda _: question, gather)

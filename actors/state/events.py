@@ -1,0 +1,92 @@
+"""What the router tells a model: the only things that change a :class:`ModelState`.
+
+Each is derived from one journaled input. ``row_id`` is the sequence number of the prediction's own
+input (of the outcome's, where no prediction was recorded): one row of a model's history each.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from math import nan
+from typing import Final
+
+from msgspec import Struct
+
+from ...config.settings import LearningRules
+
+__all__ = [
+    "UNKNOWN",
+    "Counted",
+    "ModelEvent",
+    "Paused",
+    "Rescored",
+    "Reset",
+    "Resumed",
+    "RulesChanged",
+    "Scored",
+]
+
+UNKNOWN: Final = nan
+"""In a row: no value. NaN, because a row is packed as doubles; never compared, only tested by x == x."""
+
+
+class Scored(Struct, frozen=True, gc=False, array_like=True):
+    """One settled prediction of the model, in the order in which it was settled."""
+
+    row_id: int
+    at_ns: int
+    """When its market resolved (event time)."""
+    x: float
+    """1 right, 0 wrong, between for a split; UNKNOWN teaches nothing (void, late, expired)."""
+    confidence: float = UNKNOWN
+    price: float = UNKNOWN
+    shadow: bool = False
+    """The gate had refused it: scored, not traded."""
+    stake: Decimal | None = None
+    """size × price where both are known."""
+    pnl: Decimal | None = None
+
+
+class Rescored(Struct, frozen=True, gc=False, array_like=True):
+    """A row is replaced: a resolution was revised, or a trade outcome added its P&L."""
+
+    position_seq: int
+    """Sequence number at which the row was first scored: its place in the order."""
+    old: Scored
+    new: Scored
+
+
+class Counted(Struct, frozen=True, gc=False, array_like=True):
+    """Predictions recorded by one batch, by what the gate said."""
+
+    accepted: int
+    rejected: int
+    ungated: int
+    rejected_last: int
+    """How many refusals in a row ended the batch's gated predictions."""
+
+
+class Paused(Struct, frozen=True, gc=False, array_like=True):
+    """Take the model out of selection and trading, until a time or until resumed."""
+
+    until_ns: int | None
+    reason: str
+
+
+class Resumed(Struct, frozen=True, gc=False, array_like=True):
+    """End a pause."""
+
+
+class Reset(Struct, frozen=True, gc=False, array_like=True):
+    """Forget everything learned; rows scored up to here no longer count, whatever is revised."""
+
+    seq: int
+
+
+class RulesChanged(Struct, frozen=True, gc=False):
+    """The settings in force changed."""
+
+    rules: LearningRules
+
+
+ModelEvent = Scored | Rescored | Counted | Paused | Resumed | Reset | RulesChanged

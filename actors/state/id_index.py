@@ -1,0 +1,128 @@
+"""Which ids were ever settled: a filter that answers "never" from memory, and sorted runs on disk.
+
+Idempotency keys must outlive a restart, and memory must not grow with them. So ids of markets that left
+memory are kept as 61-bit fingerprints in sorted *runs* (appended, never updated: an LSM tree of 16-byte
+rows), and a Bloom filter of fixed size in memory tells nearly every new id apart without a look at the
+disk. A fingerprint only points at a market's ordinal; the market itself decides whether the id is in it,
+so a collision costs a read and never a wrong answer.
+
+Source: Bloom (1970), *Space/time trade-offs in hash coding with allowable errors*, CACM 13(7);
+O'Neil et al. (1996), *The log-structured merge-tree*, Acta Informatica 33.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "RUNS_PER_LEVEL",
+    "BloomFilter",
+    "build_run",
+    "fingerprint",
+    "look_up",
+    "merge_runs",
+    "run_fingerprints",
+]
+
+PRIME: Final = 1_884_731_903_462_871_079
+"""A prime of 61 bits without structure: ids that differ in a digit land far apart."""
+
+RUNS_PER_LEVEL: Final = 8
+"""So many runs of one level are merged into one of the next: n ids lie in O(log n) runs."""
+
+_ROW: Final = np.dtype([("fingerprint", "<u8"), ("ordinal", "<u8")])
+
+
+def fingerprint(identifier: str) -> int:
+    """A 61-bit hash of an id that is the same in every process; fast rather than strong.
+
+    >>> fingerprint("p1") == fingerprint("p2"), 0 <= fingerprint("p1") < 2**61
+    (False, True)
+    """
+    return int.from_bytes(identifier.encode() + b"\1", "little") % PRIME
+
+
+class BloomFilter:
+    """A set of fingerprints that may say "perhaps" for one it does not hold, never "no" for one it does.
+
+    Four probes; with ``mebibytes`` of 8 and ten million ids about 4 in 100 new ids are a "perhaps".
+
+    >>> seen = BloomFilter(1)
+    >>> seen.add([fingerprint("p1")])
+    >>> fingerprint("p1") in seen, fingerprint("p2") in seen
+    (True, False)
+    """
+
+    __slots__ = ("_bits", "_mask", "count")
+
+    def __init__(self, mebibytes: int) -> None:
+        size = 1 << (mebibytes * 2**20 - 1).bit_length()
+        self._bits = bytearray(size)
+        self._mask = size * 8 - 1
+        self.count = 0
+
+    def __contains__(self, number: int) -> bool:
+        if not self.count:
+            return False
+        bits, mask = self._bits, self._mask
+        step = (number >> 29) | 1
+        for _ in range(4):
+            place = number & mask
+            if not bits[place >> 3] >> (place & 7) & 1:
+                return False
+            number += step
+        return True
+
+    def add(self, numbers: Iterable[int] | NDArray[np.uint64]) -> None:
+        """Add fingerprints, many at once."""
+        array = np.fromiter(numbers, dtype=np.uint64) if not isinstance(numbers, np.ndarray) else numbers
+        view = np.frombuffer(self._bits, dtype=np.uint8)
+        step = (array >> np.uint64(29)) | np.uint64(1)
+        for probe in range(4):
+            place = (array + np.uint64(probe) * step) & np.uint64(self._mask)
+            np.bitwise_or.at(
+                view, place >> np.uint64(3), np.uint8(1) << (place & np.uint64(7)).astype(np.uint8)
+            )
+        self.count += len(array)
+
+
+def build_run(pairs: Sequence[tuple[int, int]]) -> bytes:
+    """A run of (fingerprint, ordinal) pairs, in any order."""
+    rows = np.array(pairs, dtype=_ROW)
+    rows.sort(order=["fingerprint", "ordinal"])
+    return rows.tobytes()
+
+
+def look_up(run: bytes | memoryview, number: int) -> list[int]:
+    """Ordinals a run holds for a fingerprint.
+
+    >>> run = build_run([(5, 100), (3, 7), (5, 101)])
+    >>> look_up(run, 5), look_up(run, 4)
+    ([100, 101], [])
+    """
+    rows = np.frombuffer(run, dtype=_ROW)
+    column = rows["fingerprint"]
+    first, last = (
+        np.searchsorted(column, np.uint64(number), "left"),
+        np.searchsorted(column, np.uint64(number), "right"),
+    )
+    return [int(ordinal) for ordinal in rows["ordinal"][first:last]]
+
+
+def merge_runs(runs: Sequence[bytes], drop_below: int = 0) -> bytes:
+    """One run of all, without repeated rows and without ordinals below ``drop_below``.
+
+    >>> look_up(merge_runs([build_run([(5, 1), (6, 2)]), build_run([(5, 1), (5, 9)])]), 5)
+    [1, 9]
+    """
+    rows = np.unique(np.concatenate([np.frombuffer(run, dtype=_ROW) for run in runs]))
+    return rows[rows["ordinal"] >= drop_below].tobytes()
+
+
+def run_fingerprints(run: bytes) -> NDArray[np.uint64]:
+    """All fingerprints of a run."""
+    return np.frombuffer(run, dtype=_ROW)["fingerprint"]

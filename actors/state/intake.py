@@ -1,0 +1,160 @@
+"""One batch of inputs on its way in: numbered, decided, applied; what is to be journaled and told falls out.
+
+The router's plain core: no thread, clock or file. Whoever calls it has brought back from disk what the
+inputs mention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from ...protocol.errors import HandicapperError
+from ...protocol.messages import (
+    BatchResult,
+    Input,
+    MarketResolved,
+    Prediction,
+    Receipt,
+    SignalDecision,
+    TradeOutcome,
+)
+from .book import Book
+from .delivery import Deliveries
+from .entries import Entry, Gate, GatedPrediction, PauseModel, ResetModel, ResumeModel, RulesInForce
+
+__all__ = ["Counters", "Intake", "Submission"]
+
+Submission = Input | PauseModel | ResumeModel | ResetModel | RulesInForce
+
+
+class Counters(Struct):
+    """How many inputs of each kind were accepted, and what came of them, since opening."""
+
+    predictions: int = 0
+    resolutions: int = 0
+    outcomes: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    scored: int = 0
+    revised: int = 0
+
+
+class Intake:
+    """Decides and applies inputs one after another, and gathers a batch until :meth:`take`."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.counters = Counters()
+        self.entries: list[Entry] = []
+        self.out = Deliveries()
+
+    def accept(self, item: Submission) -> Receipt:
+        """Take one input in, or find that it is a duplicate.
+
+        Raises:
+            HandicapperError: it was refused, and nothing changed.
+
+        """
+        book, counters = self.book, self.counters
+        kind = type(item)
+        try:
+            if kind is Prediction:
+                duplicate = book.decide_prediction(item)  # pyright: ignore[reportArgumentType]  # tested above
+                counters.predictions += duplicate is None
+            elif isinstance(item, MarketResolved):
+                duplicate = book.decide_resolution(item)
+                counters.resolutions += duplicate is None
+            elif isinstance(item, TradeOutcome):
+                duplicate = book.decide_outcome(item)
+                counters.outcomes += duplicate is None
+            else:
+                duplicate = None
+                if isinstance(item, PauseModel | ResumeModel | ResetModel):
+                    book.decide_control(item)
+        except HandicapperError:
+            counters.refused += 1
+            raise
+        if duplicate is not None:
+            counters.duplicates += 1
+            return duplicate
+        return self._apply(item)
+
+    def accept_all(self, items: Sequence[Submission]) -> BatchResult:
+        """Take many in; a refused one stops none of the others."""
+        errors: list[tuple[int, Exception]] = []
+        duplicates = scored = revised = seq = 0
+        for index, item in enumerate(items):
+            try:
+                receipt = self.accept(item)
+            except HandicapperError as error:
+                errors.append((index, error))
+                continue
+            if receipt.duplicate:
+                duplicates += 1
+            else:
+                scored += receipt.scored
+                revised += receipt.revised
+            seq = max(seq, receipt.seq)
+        return BatchResult(
+            total=len(items),
+            accepted=len(items) - len(errors) - duplicates,
+            duplicates=duplicates,
+            scored=scored,
+            revised=revised,
+            errors=tuple(errors),
+            seq=seq,
+        )
+
+    def earlier_decision(self, prediction: Prediction) -> SignalDecision | None:
+        """The decision of a signal that was decided before; None if it is new.
+
+        Raises:
+            HandicapperError: it is to be refused.
+
+        """
+        try:
+            duplicate = self.book.decide_prediction(prediction)
+        except HandicapperError:
+            self.counters.refused += 1
+            raise
+        if duplicate is None:
+            return None
+        self.counters.duplicates += 1
+        return self._recorded_decision(prediction)
+
+    def accept_gated(self, prediction: Prediction, gate: Gate) -> SignalDecision:
+        """Record a signal with what the gate said of it.
+
+        Raises:
+            HandicapperError: it was refused, and nothing changed.
+
+        """
+        earlier = self.earlier_decision(prediction)
+        if earlier is not None:
+            return earlier
+        self.counters.predictions += 1
+        receipt = self._apply(GatedPrediction(prediction, gate))
+        return gate.decision(prediction, receipt.seq)
+
+    def _recorded_decision(self, prediction: Prediction) -> SignalDecision:
+        ticket = self.book.by_prediction[prediction.prediction_id].tickets[prediction.prediction_id]
+        if ticket.gate is None:
+            # Recorded without asking the gate: there is no decision to repeat, and no trade may follow.
+            nothing = Gate(False, "recorded_before", 0.0, 0.0, 0.0, 0.5, False, 0)
+            return nothing.decision(prediction, ticket.row_id, duplicate=True)
+        return ticket.gate.decision(prediction, ticket.row_id, duplicate=True)
+
+    def _apply(self, entry: Entry) -> Receipt:
+        receipt = self.book.apply(entry, self.book.seq + 1, self.out)
+        self.entries.append(entry)
+        self.counters.scored += receipt.scored
+        self.counters.revised += receipt.revised
+        return receipt
+
+    def take(self) -> tuple[int, list[Entry], Deliveries]:
+        """(first sequence number, entries, deliveries) of the batch; the next one begins."""
+        batch = (self.book.seq - len(self.entries) + 1, self.entries, self.out)
+        self.entries, self.out = [], Deliveries()
+        return batch

@@ -1,0 +1,71 @@
+"""A model's state from its whole corrected history.
+
+Used when a correction lies too far back to fold again in place, and when a model's actor died. The
+result is bit for bit what folding the corrected journal from the start gives, because both fold the
+same rows, in the same order, by the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ...config.settings import LearningRules
+from .book import Control
+from .entries import Gate
+from .events import Counted, ModelEvent, RulesChanged
+from .market import Market, Ticket
+from .model_state import ModelState
+
+__all__ = ["model_history", "rebuild_model"]
+
+
+def model_history(model_id: str, markets: Iterable[Market]) -> list[Ticket]:
+    """Every ticket of one model in the markets given."""
+    return [ticket for market in markets for ticket in market.tickets.values() if ticket.model_id == model_id]
+
+
+def rebuild_model(
+    model_id: str,
+    tickets: Iterable[Ticket],
+    controls: Iterable[tuple[int, Control]],
+    rules_history: list[tuple[int, LearningRules]],
+    applied_seq: int,
+    on_poison: Callable[[str], object] | None = None,
+) -> ModelState:
+    """Fold a model's tickets (from all its markets, in any order), pauses, resets and rules.
+
+    ``applied_seq`` is the last input that touched the model; all given was settled up to it. An event
+    that raises is passed over and told to ``on_poison``; without it the exception goes on upwards.
+    """
+    timeline: list[tuple[int, int, ModelEvent]] = []
+    for ticket in tickets:
+        if ticket.prediction is not None:
+            timeline.append((ticket.row_id, 0, _counted(ticket.gate)))
+        if ticket.row is not None:
+            timeline.append((ticket.position_seq, ticket.row_id, ticket.row))
+    timeline.extend((seq, 0, event) for seq, event in controls)
+    first = min((seq for seq, _, _ in timeline), default=0)
+    timeline.extend((seq, -1, RulesChanged(rules)) for seq, rules in rules_history if seq > first)
+    timeline.sort(key=lambda item: item[:2])
+    in_force = rules_history[0][1]
+    for seq, rules in rules_history:
+        if seq <= first:
+            in_force = rules
+    state = ModelState(model_id, in_force)
+    for seq, _, event in timeline:
+        # Several events may carry one sequence number: apply() skips what is not newer.
+        state.applied_seq = seq - 1
+        try:
+            state.apply((event,), seq)
+        except Exception as error:
+            if on_poison is None:
+                raise
+            on_poison(f"input {seq}: {event!r:.200}: {error!r}")
+    state.applied_seq = applied_seq
+    return state
+
+
+def _counted(gate: Gate | None) -> Counted:
+    if gate is None:
+        return Counted(0, 0, 1, 0)
+    return Counted(1, 0, 0, 0) if gate.accepted else Counted(0, 1, 0, 1)

@@ -1,0 +1,284 @@
+"""What can be asked of a model's state: parameters, a draw, the gate, a report. Changes nothing."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from ...config.settings import LearningRules
+from ...protocol.messages import (
+    AdaptiveParams,
+    CalibrationBin,
+    CalibrationReport,
+    ModelReport,
+    ModelSample,
+    ModelSummary,
+)
+from ..learning.calibration import (
+    bins_of,
+    count,
+    expected_calibration_error,
+    maximum_calibration_error,
+    reliability_bins,
+    signed_calibration_error,
+)
+from ..learning.draws import beta_draw, beta_draws, uniforms
+from ..learning.gate import passes_gate, size_multiplier
+from ..learning.posterior import beta_interval, beta_mean, effective_sample_size, posterior_at
+from ..learning.scores import log_loss, murphy_decomposition
+from ..learning.skill import skill_score
+from ..learning.threshold import relax_threshold, threshold_wall
+from ..learning.weight import NEUTRAL_WEIGHT, WEIGHT_POLICIES, WeightEvidence, WeightRules
+from .entries import Gate
+from .model_state import ModelState
+
+__all__ = [
+    "contender",
+    "decide_gate",
+    "draw",
+    "eligible",
+    "initial_params",
+    "params",
+    "paused",
+    "refuse",
+    "report",
+    "summary",
+]
+
+
+def initial_params(rules: LearningRules) -> AdaptiveParams:
+    """The parameters of a model nothing is known about."""
+    return AdaptiveParams(
+        confidence_threshold=rules.initial_threshold, weight=NEUTRAL_WEIGHT, ema_accuracy=0.5, adapted=False
+    )
+
+
+def adapted(state: ModelState) -> bool:
+    """Whether the learned parameters are in force."""
+    rules = state.rules
+    return rules.enabled and state.now.n > 0 and state.now.n >= rules.min_predictions_for_adaptation
+
+
+def posterior(state: ModelState, as_of: int) -> tuple[float, float]:
+    """(alpha, beta), decayed to ``as_of``; the prior while adaptation is disabled."""
+    rules, now = state.rules, state.now
+    if not rules.enabled or now.n == 0:
+        return rules.prior_alpha, rules.prior_beta
+    return posterior_at(
+        now.successes,
+        now.failures,
+        now.evidence_at_ns,
+        as_of,
+        rules.decay_half_life_seconds,
+        rules.prior_alpha,
+        rules.prior_beta,
+    )
+
+
+def threshold(state: ModelState, as_of: int) -> float:
+    """The learned threshold, relaxed further by the event time since the last outcome."""
+    rules, now = state.rules, state.now
+    if now.n == 0 or as_of <= now.threshold_at_ns:
+        return now.threshold
+    elapsed_ns = as_of - now.threshold_at_ns
+    return relax_threshold(
+        now.threshold, rules.initial_threshold, elapsed_ns, rules.relaxation_half_life_seconds
+    )
+
+
+def params(state: ModelState, as_of: int) -> AdaptiveParams:
+    """The mission's three parameters: learned ones once adapted, the initial ones before."""
+    rules = state.rules
+    if not adapted(state):
+        initial = initial_params(rules)
+        if not rules.enabled:
+            return initial
+        return AdaptiveParams(
+            confidence_threshold=initial.confidence_threshold,
+            weight=initial.weight,
+            ema_accuracy=state.now.ema_accuracy,
+            adapted=False,
+        )
+    alpha, beta = posterior(state, as_of)
+    evidence = WeightEvidence(state.now.ema_accuracy, alpha, beta, rules.prior_alpha, rules.prior_beta)
+    limits = WeightRules(rules.min_weight, rules.max_weight, rules.weight_shrinkage)
+    return AdaptiveParams(
+        confidence_threshold=threshold(state, as_of),
+        weight=WEIGHT_POLICIES[rules.weight_policy](evidence, limits),
+        ema_accuracy=state.now.ema_accuracy,
+        adapted=True,
+    )
+
+
+def paused(state: ModelState, as_of: int) -> bool:
+    """Whether the model is paused at that time."""
+    pause = state.pause
+    return pause is not None and (pause.until_ns is None or as_of < pause.until_ns)
+
+
+def eligible(state: ModelState, as_of: int) -> bool:
+    """Whether a selection may rank the model: not paused, and enough outcomes."""
+    return not paused(state, as_of) and state.now.n >= state.rules.min_samples_for_eligibility
+
+
+def draw(state: ModelState, key: bytes, n: int, as_of: int) -> ModelSample | None:
+    """n draws from the posterior, by counter (see learning.draws); None for a model that is not eligible.
+
+    With sampling disabled the posterior mean stands in for every draw.
+    """
+    if not eligible(state, as_of):
+        return None
+    alpha, beta = posterior(state, as_of)
+    if not state.rules.sampling_enabled:
+        mean = beta_mean(alpha, beta)
+        samples = (mean,) * n
+    elif n == 1:
+        samples = (beta_draw(uniforms(key, state.model_id, 1)[0], alpha, beta),)
+    else:
+        samples = tuple(beta_draws(uniforms(key, state.model_id, n), alpha, beta))
+    return ModelSample(
+        model_id=state.model_id,
+        sample=samples[0],
+        alpha=alpha,
+        beta=beta,
+        samples=samples if n > 1 else (),
+    )
+
+
+def contender(state: ModelState, as_of: int) -> tuple[float, float] | None:
+    """(alpha, beta) of an eligible model, else None."""
+    return posterior(state, as_of) if eligible(state, as_of) else None
+
+
+def decide_gate(state: ModelState, confidence: float, as_of: int) -> Gate:
+    """Whether a signal of this confidence is traded at that time, and at what size.
+
+    A paused model's signals are refused, and its numbers given all the same.
+    """
+    now = params(state, as_of)
+    if paused(state, as_of):
+        return refuse("paused", now, state.applied_seq)
+    if not passes_gate(confidence, now.confidence_threshold):
+        return refuse("below_threshold", now, state.applied_seq)
+    return Gate(
+        True,
+        "accepted",
+        now.confidence_threshold,
+        now.weight,
+        size_multiplier(confidence, now.weight),
+        now.ema_accuracy,
+        now.adapted,
+        state.applied_seq,
+    )
+
+
+def refuse(reason: str, now: AdaptiveParams, decided_seq: int) -> Gate:
+    """A refusal with its numbers."""
+    return Gate(
+        False, reason, now.confidence_threshold, now.weight, 0.0, now.ema_accuracy, now.adapted, decided_seq
+    )
+
+
+def summary(state: ModelState, as_of: int) -> ModelSummary:
+    """One line about the model."""
+    rules = state.rules
+    alpha, beta = posterior(state, as_of)
+    now = params(state, as_of)
+    return ModelSummary(
+        model_id=state.model_id,
+        n=state.now.n,
+        ema_accuracy=now.ema_accuracy,
+        posterior_mean=beta_mean(alpha, beta),
+        effective_sample_size=effective_sample_size(alpha, beta, rules.prior_alpha, rules.prior_beta),
+        confidence_threshold=now.confidence_threshold,
+        weight=now.weight,
+        adapted=now.adapted,
+        eligible=eligible(state, as_of),
+        paused=paused(state, as_of),
+        status="running",
+    )
+
+
+def report(state: ModelState, as_of: int) -> ModelReport:
+    """Everything believed about the model (``probability_best`` needs the others: left None)."""
+    rules, now, tally = state.rules, state.now, state.tally
+    alpha, beta = posterior(state, as_of)
+    low, high = beta_interval(alpha, beta, 0.90)
+    current = params(state, as_of)
+    theta = current.confidence_threshold
+    price_brier = now.price_brier_sum / now.priced if now.priced else None
+    priced_brier = now.priced_brier_sum / now.priced if now.priced else None
+    pause = state.pause
+    return ModelReport(
+        model_id=state.model_id,
+        as_of=as_of,
+        applied_seq=state.applied_seq,
+        n=now.n,
+        accuracy=now.x_sum / now.n if now.n else None,
+        ema_accuracy=current.ema_accuracy,
+        posterior_alpha=alpha,
+        posterior_beta=beta,
+        posterior_mean=beta_mean(alpha, beta),
+        posterior_low=low,
+        posterior_high=high,
+        effective_sample_size=effective_sample_size(alpha, beta, rules.prior_alpha, rules.prior_beta),
+        probability_best=None,
+        confidence_threshold=theta,
+        at_wall=threshold_wall(theta, rules.min_threshold, rules.max_threshold) if current.adapted else None,
+        starved=tally.rejected_in_a_row >= rules.calibration_window,
+        weight=current.weight,
+        adapted=current.adapted,
+        enabled=rules.enabled,
+        eligible=eligible(state, as_of),
+        paused=paused(state, as_of),
+        paused_until=pause.until_ns if pause is not None else None,
+        pause_reason=pause.reason if pause is not None else None,
+        status="running",
+        calibration=calibration(now.bins, now.x_squared_sum, now.log_loss_sum, count(now.bins)),
+        recent_calibration=recent_calibration(state),
+        accepted=tally.accepted,
+        rejected=tally.rejected,
+        shadow=tally.shadow,
+        ungated=tally.ungated,
+        n_priced=now.priced,
+        stake=tally.stake,
+        pnl=tally.pnl,
+        pnl_traded=tally.pnl_traded,
+        roi=float(tally.staked_pnl / tally.stake) if tally.stake > Decimal(0) else None,
+        price_brier=price_brier,
+        price_skill=skill_score(priced_brier, price_brier),
+        last_outcome_at=now.last_at_ns if now.n else None,
+    )
+
+
+def recent_calibration(state: ModelState) -> CalibrationReport:
+    """Calibration over the window that moves the threshold."""
+    history = state.history
+    rows = (
+        [history[number] for number in range(state.now.window_start, history.end)]
+        if state.now.window_count
+        else []
+    )
+    pairs = [(c, x) for _, _, x, c, _ in rows if x == x and c == c]
+    sums = bins_of([c for c, _ in pairs], [x for _, x in pairs])
+    loss = sum(log_loss(c, x) for c, x in pairs)
+    return calibration(list(sums), sum(x * x for _, x in pairs), loss, len(pairs))
+
+
+def calibration(bins: list[float], x_squared_sum: float, log_loss_sum: float, n: int) -> CalibrationReport:
+    """Every figure that the bins' sums give."""
+    murphy = murphy_decomposition(bins, x_squared_sum)
+    return CalibrationReport(
+        count=n,
+        signed_error=signed_calibration_error(bins),
+        expected_calibration_error=expected_calibration_error(bins),
+        maximum_calibration_error=maximum_calibration_error(bins),
+        brier=murphy.brier if murphy is not None else None,
+        brier_reliability=murphy.brier_reliability if murphy is not None else None,
+        brier_resolution=murphy.brier_resolution if murphy is not None else None,
+        brier_uncertainty=murphy.brier_uncertainty if murphy is not None else None,
+        log_loss=log_loss_sum / n if n else None,
+        bins=tuple(
+            CalibrationBin(lower=lower, upper=upper, count=number, mean_confidence=c, mean_outcome=x)
+            for lower, upper, number, c, x in reliability_bins(bins)
+        ),
+    )

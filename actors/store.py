@@ -1,0 +1,318 @@
+"""The only file that knows LMDB: one environment, one writer thread, every commit an fsync.
+
+What it offers is narrow on purpose (append a batch, read from a number, drop up to a number; put a
+snapshot), so that the journal can move to another kind of file without anybody noticing.
+
+Writes belong to the one thread that opened the store. Reads are short read-only transactions and may
+come from any thread; growing the map waits for them, because LMDB allows none meanwhile.
+
+A write that failed is never retried behind the caller's back, and after one nothing more is written:
+once an fsync has failed the kernel may have dropped the pages, and only opening again shows what is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+import lmdb
+from msgspec import Struct
+
+from ..protocol.errors import ClosedError, StateDamagedError, StateError, StoreFailedError
+from .records import number_key, sealed_body
+from .state.id_index import look_up
+from .state_directory import DATA_FILE
+
+__all__ = ["SnapshotWrite", "Store"]
+
+_META: Final = b"meta"
+_JOURNAL: Final = b"journal"
+_OPEN: Final = b"open_markets"
+_SETTLED: Final = b"settled_markets"
+_INDEX: Final = b"index"
+_QUARANTINE: Final = b"quarantine"
+_MIB: Final = 2**20
+_READ_BATCH: Final = 1024
+
+
+class SnapshotWrite(Struct):
+    """All that one snapshot puts and deletes, sealed; written in one transaction."""
+
+    meta: list[tuple[bytes, bytes]]
+    models: list[tuple[bytes, bytes]]
+    open_markets: list[tuple[bytes, bytes]]
+    settled_markets: list[tuple[bytes, bytes]]
+    deleted_markets: list[bytes]
+    """Keys to be in neither table of markets, unless put by this snapshot."""
+    index_run: tuple[bytes, bytes] | None = None
+
+
+class Store:
+    """An open LMDB environment in ``path``.
+
+    Raises:
+        StateDamagedError: the file is shorter than it says, or is no LMDB file.
+        StateError: it cannot be opened or made.
+
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        models_table: str,
+        initial_map_mib: int = 64,
+        map_mib_max: int = 2**20,
+        create: bool = True,
+    ) -> None:
+        self.path = path
+        self.failed: StoreFailedError | None = None
+        self._map_bytes_max = map_mib_max * _MIB
+        self._reading = Lock()
+        self._closed = False
+        size = os.path.getsize(path / DATA_FILE) if (path / DATA_FILE).exists() else 0
+        map_size = max(initial_map_mib * _MIB, 2 * size // _MIB * _MIB)
+        if not create and not size:
+            raise StateError(f"{path / DATA_FILE} does not exist; nothing was ever recorded here")
+        try:
+            self._env = lmdb.open(
+                str(path), map_size=map_size, max_dbs=8, mode=0o600, max_readers=64, sync=True, metasync=True
+            )
+        except lmdb.Error as error:
+            damaged = isinstance(error, lmdb.InvalidError | lmdb.CorruptedError | lmdb.VersionMismatchError)
+            what = StateDamagedError if damaged else StateError
+            raise what(f"{path / DATA_FILE} cannot be opened: {error}") from error
+        try:
+            self._check_length(path / DATA_FILE)
+            with self._reading:
+                self._tables = {
+                    name: self._env.open_db(name)
+                    for name in (_META, _JOURNAL, _OPEN, _SETTLED, _INDEX, _QUARANTINE, models_table.encode())
+                }
+        except lmdb.Error as error:
+            self._env.close()
+            if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.IncompatibleError):
+                raise StateDamagedError(f"{path / DATA_FILE} cannot be read: {error}") from error
+            raise StateError(f"{path / DATA_FILE} cannot be written: {error}") from error
+        except BaseException:
+            self._env.close()
+            raise
+        self._models = models_table.encode()
+
+    def _check_length(self, file: Path) -> None:
+        """A file cut short would end the process with SIGBUS at the first read beyond its end."""
+        needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        size = file.stat().st_size
+        if size < needed:
+            raise StateDamagedError(
+                f"{file} has {size} bytes, and its header says {needed}; restore it from a backup"
+            )
+
+    # ----------------------------------------------------------------- write
+
+    def append(self, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """Append journal records (ascending keys above all there) and make them durable.
+
+        Raises:
+            StoreFailedError: nothing of it was kept, and nothing more will be written.
+
+        """
+        batch = list(records)
+        self._write(lambda txn: self._put_all(txn, _JOURNAL, batch, append=True))
+
+    def write_snapshot(self, snapshot: SnapshotWrite) -> None:
+        """Write a whole snapshot in one transaction and make it durable.
+
+        Raises:
+            StoreFailedError: nothing of it was kept, and nothing more will be written.
+
+        """
+
+        def put(txn: lmdb.Transaction) -> None:
+            for key in snapshot.deleted_markets:
+                txn.delete(key, db=self._tables[_OPEN])
+                txn.delete(key, db=self._tables[_SETTLED])
+            for key, _ in snapshot.settled_markets:
+                txn.delete(key, db=self._tables[_OPEN])
+            for key, _ in snapshot.open_markets:
+                txn.delete(key, db=self._tables[_SETTLED])
+            self._put_all(txn, _OPEN, snapshot.open_markets)
+            self._put_all(txn, _SETTLED, snapshot.settled_markets)
+            self._put_all(txn, self._models, snapshot.models)
+            if snapshot.index_run is not None:
+                self._put_all(txn, _INDEX, [snapshot.index_run])
+            self._put_all(txn, _META, snapshot.meta)
+
+        self._write(put)
+
+    def replace_runs(self, old: Iterable[bytes], new: tuple[bytes, bytes]) -> None:
+        """Put one merged index run in the place of several."""
+        keys = list(old)
+
+        def put(txn: lmdb.Transaction) -> None:
+            for key in keys:
+                txn.delete(key, db=self._tables[_INDEX])
+            self._put_all(txn, _INDEX, [new])
+
+        self._write(put)
+
+    def quarantine(self, table: str, key: bytes, reason: str) -> None:
+        """Copy a damaged record aside, with the reason; it stays where it is too.
+
+        Raises:
+            StoreFailedError: it could not be written.
+
+        """
+        value = self._get(table.encode(), key) or b""
+        name = table.encode() + b"/" + key[:400]
+        self._write(lambda txn: self._put_all(txn, _QUARANTINE, [(name, reason.encode() + b"\0" + value)]))
+
+    def _put_all(
+        self, txn: lmdb.Transaction, table: bytes, records: list[tuple[bytes, bytes]], append: bool = False
+    ) -> None:
+        if not records:
+            return
+        with txn.cursor(db=self._tables[table]) as cursor:
+            _, added = cursor.putmulti(records, append=append)
+        if append and added != len(records):
+            raise lmdb.KeyExistsError(f"{len(records) - added} journal records are not in ascending order")
+
+    def _write(self, work: Any) -> None:
+        if self.failed is not None:
+            raise self.failed
+        if self._closed:
+            raise ClosedError("the state directory is closed")
+        while True:
+            try:
+                with self._env.begin(write=True) as txn:
+                    work(txn)
+                return
+            except lmdb.MapFullError:
+                self._grow()
+            except (lmdb.Error, OSError) as error:
+                raise self._fail(error) from error
+
+    def _grow(self) -> None:
+        size = self._env.info()["map_size"]
+        if size * 2 > self._map_bytes_max:
+            raise self._fail(
+                f"the map is full at {size // _MIB} MiB, the most allowed (persistence.map_mib_max)"
+            )
+        with self._reading:
+            self._env.set_mapsize(size * 2)
+
+    def _fail(self, error: object) -> StoreFailedError:
+        self.failed = StoreFailedError(
+            f"writing {self.path / DATA_FILE} failed: {error}; nothing more is acknowledged. "
+            "What was acknowledged is safe: mend the cause and open it again"
+        )
+        return self.failed
+
+    # ------------------------------------------------------------------ read
+
+    def meta(self, key: bytes) -> bytes | None:
+        """A record about the whole."""
+        return self._get(_META, key)
+
+    def model(self, key: bytes) -> bytes | None:
+        """A model's record."""
+        return self._get(self._models, key)
+
+    def models(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every model's record."""
+        return self._scan(self._models, b"")
+
+    def open_markets(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every market with something pending."""
+        return self._scan(_OPEN, b"")
+
+    def settled_markets(self, ordinal: int = 0) -> Iterator[tuple[bytes, bytes]]:
+        """Every settled market from an ordinal on, in order of arrival."""
+        return self._scan(_SETTLED, number_key(ordinal))
+
+    def settled_market(self, ordinal: int) -> bytes | None:
+        """One settled market."""
+        return self._get(_SETTLED, number_key(ordinal))
+
+    def runs(self) -> list[tuple[bytes, bytes]]:
+        """Every run of the id index."""
+        return list(self._scan(_INDEX, b""))
+
+    def find_ordinals(self, numbers: list[int]) -> dict[int, list[int]]:
+        """Ordinals of the settled markets the index knows for each fingerprint, read in place."""
+        found: dict[int, list[int]] = {number: [] for number in numbers}
+        with (
+            self._reading,
+            self._env.begin(db=self._tables[_INDEX], buffers=True) as txn,
+            txn.cursor() as cursor,
+        ):
+            for run in cursor.iternext(keys=False):
+                rows = sealed_body(run)
+                for number in numbers:
+                    found[number].extend(look_up(rows, number))
+        return found
+
+    def read_journal(self, seq: int) -> Iterator[tuple[bytes, bytes]]:
+        """Journal records from the one that holds ``seq``, or the first after it."""
+        with self._reading, self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
+            key = number_key(seq)
+            if cursor.set_range(key):
+                if cursor.key() != key:
+                    found = cursor.key()
+                    start = cursor.key() if cursor.prev() else found
+                else:
+                    start = key
+            else:
+                start = cursor.key() if cursor.last() else key
+        return self._scan(_JOURNAL, bytes(start))
+
+    def last_journal_record(self) -> tuple[bytes, bytes] | None:
+        """The newest journal record."""
+        with self._reading, self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
+            return (cursor.key(), cursor.value()) if cursor.last() else None
+
+    def quarantined(self) -> list[str]:
+        """What was set aside, each with its reason."""
+        items: list[str] = []
+        for key, value in self._scan(_QUARANTINE, b""):
+            table, _, name = key.partition(b"/")
+            shown = str(int.from_bytes(name, "big")) if len(name) == 8 else name.decode(errors="replace")
+            items.append(f"{table.decode()} {shown}: {value.partition(bytes(1))[0].decode(errors='replace')}")
+        return items
+
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of the map and of its used part."""
+        info = self._env.info()
+        used = (info["last_pgno"] + 1) * self._env.stat()["psize"]
+        return {"map_bytes": info["map_size"], "used_bytes": used}
+
+    def _get(self, table: bytes, key: bytes) -> bytes | None:
+        with self._reading, self._env.begin(db=self._tables[table]) as txn:
+            return txn.get(key)
+
+    def _scan(self, table: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """All records from a key on, read in short transactions so that a long scan blocks nobody."""
+        key, skip = start, False
+        while True:
+            with self._reading, self._env.begin(db=self._tables[table]) as txn, txn.cursor() as cursor:
+                batch: list[tuple[bytes, bytes]] = []
+                if cursor.set_range(key) if key else cursor.first():
+                    if skip and cursor.key() == key and not cursor.next():
+                        return
+                    for item in cursor:
+                        batch.append(item)
+                        if len(batch) == _READ_BATCH:
+                            break
+            yield from batch
+            if len(batch) < _READ_BATCH:
+                return
+            key, skip = batch[-1][0], True
+
+    def close(self) -> None:
+        """Close the environment; safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            with self._reading:
+                self._env.close()

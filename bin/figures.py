@@ -1,0 +1,180 @@
+"""What is believed about models, as figures for JSON (full precision) and as cells for a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from ..protocol.messages import CalibrationReport, ModelReport
+from .tables import Column, Table, fields_table
+from .times import format_time_ns
+
+__all__ = ["by_brier", "number", "replay_figures", "replay_table", "report_tables"]
+
+_NONE = "-"
+_CENT = Decimal("0.01")
+_REPLAY_FIELDS = (
+    *("model_id", "n", "accuracy", "ema_accuracy"),
+    *("posterior_alpha", "posterior_beta", "posterior_mean", "posterior_low", "posterior_high"),
+    *("effective_sample_size", "probability_best"),
+    *("confidence_threshold", "at_wall", "starved", "weight", "adapted", "eligible", "status"),
+    *("accepted", "rejected", "shadow", "ungated"),
+    *("n_priced", "stake", "pnl", "pnl_traded", "price_brier", "price_skill"),
+)
+
+
+def number(value: float | None, decimals: int = 4) -> str:
+    """A figure as a cell; no data is ``-``, never 0.
+
+    >>> number(0.25), number(None), number(12.0, 1)
+    ('0.2500', '-', '12.0')
+    """
+    return _NONE if value is None else f"{value:.{decimals}f}"
+
+
+def _signed(value: float | None, decimals: int = 4) -> str:
+    return _NONE if value is None else f"{value:+.{decimals}f}"
+
+
+def _money(value: Decimal) -> str:
+    return f"{value.quantize(_CENT, ROUND_HALF_EVEN):+f}" if value.adjusted() < 20 else f"{value:+.2E}"
+
+
+def by_brier(reports: Sequence[ModelReport]) -> list[ModelReport]:
+    """Lowest Brier score first; models without one last; ties by id."""
+
+    def key(report: ModelReport) -> tuple[bool, float, str]:
+        brier = report.calibration.brier
+        return (brier is None, brier or 0.0, report.model_id)
+
+    return sorted(reports, key=key)
+
+
+def replay_figures(report: ModelReport) -> dict[str, Any]:
+    """Every figure of the replay table and its company, unrounded; ``ece`` is over ten bins.
+
+    ``roi_flat`` is the P&L per unit staked, every priced prediction staking the same.
+    """
+    calibration = report.calibration
+    figures: dict[str, Any] = {name: getattr(report, name) for name in _REPLAY_FIELDS}
+    figures |= {
+        "brier": calibration.brier,
+        "brier_reliability": calibration.brier_reliability,
+        "brier_resolution": calibration.brier_resolution,
+        "brier_uncertainty": calibration.brier_uncertainty,
+        "log_loss": calibration.log_loss,
+        "ece": calibration.expected_calibration_error,
+        "mce": calibration.maximum_calibration_error,
+        "signed_error": calibration.signed_error,
+        "roi_flat": report.roi,
+    }
+    return figures
+
+
+Cell = Callable[[ModelReport], str]
+
+_COLUMNS: tuple[tuple[Column, Cell], ...] = (
+    (Column("model", numeric=False), lambda r: r.model_id),
+    (Column("n"), lambda r: str(r.n)),
+    (Column("accuracy"), lambda r: number(r.accuracy)),
+    (Column("Brier"), lambda r: number(r.calibration.brier)),
+    (Column("ECE"), lambda r: number(r.calibration.expected_calibration_error)),
+    (Column("posterior"), lambda r: number(r.posterior_mean, 3)),
+    (Column("90% band"), lambda r: f"{r.posterior_low:.3f}..{r.posterior_high:.3f}"),
+    (Column("P(best)"), lambda r: number(r.probability_best, 3)),
+    (Column("threshold"), lambda r: ("*" if r.at_wall else "") + number(r.confidence_threshold, 3)),
+    (Column("weight"), lambda r: number(r.weight, 3)),
+    (Column("accepted"), lambda r: str(r.accepted)),
+    (Column("rejected"), lambda r: str(r.rejected)),
+    (Column("shadow"), lambda r: str(r.shadow)),
+)
+_MONEY_COLUMNS: tuple[tuple[Column, Cell], ...] = (
+    (Column("P&L"), lambda r: _money(r.pnl) if r.n_priced else _NONE),
+    (Column("ROI"), lambda r: _signed(r.roi)),
+    (Column("skill"), lambda r: _signed(r.price_skill)),
+)
+
+
+def replay_table(reports: Sequence[ModelReport]) -> Table:
+    """One line a model, best Brier score first; the money columns only where something had a price.
+
+    A ``*`` before the threshold marks one that rests on its bound.
+    """
+    columns = _COLUMNS + (_MONEY_COLUMNS if any(report.n_priced for report in reports) else ())
+    rows = [[cell(report) for _, cell in columns] for report in by_brier(reports)]
+    return Table("", [column for column, _ in columns], rows)
+
+
+def report_tables(report: ModelReport) -> list[Table]:
+    """Everything about one model: its figures, and its reliability diagram as a table."""
+    state = report.status
+    if report.paused:
+        until = "" if report.paused_until is None else f" until {format_time_ns(report.paused_until)}"
+        state += f", paused{until}" + (f" ({report.pause_reason})" if report.pause_reason else "")
+    fields = [
+        ("model", report.model_id),
+        ("as of", format_time_ns(report.as_of)),
+        ("status", state),
+        ("eligible", _yes(report.eligible)),
+        ("outcomes", str(report.n)),
+        ("accuracy", number(report.accuracy)),
+        ("EMA accuracy", number(report.ema_accuracy)),
+        ("posterior", f"Beta({report.posterior_alpha:.3f}, {report.posterior_beta:.3f})"),
+        ("posterior mean", number(report.posterior_mean)),
+        ("90% band", f"{report.posterior_low:.4f}..{report.posterior_high:.4f}"),
+        ("effective sample size", number(report.effective_sample_size, 1)),
+        ("P(best)", number(report.probability_best)),
+        ("confidence threshold", _threshold(report)),
+        ("weight", number(report.weight) + ("" if report.adapted else " (initial)")),
+        ("accepted", str(report.accepted)),
+        ("rejected", f"{report.rejected} ({report.shadow} scored all the same)"),
+        ("recorded without gate", str(report.ungated)),
+        *_calibration_fields("", report.calibration),
+        *_calibration_fields("recent ", report.recent_calibration),
+        ("with a price", str(report.n_priced)),
+        ("P&L", _money(report.pnl)),
+        ("P&L of what was traded", _money(report.pnl_traded)),
+        ("ROI", _signed(report.roi)),
+        ("Brier score of the price", number(report.price_brier)),
+        ("skill against the price", _signed(report.price_skill)),
+        ("last outcome", _NONE if report.last_outcome_at is None else format_time_ns(report.last_outcome_at)),
+    ]
+    return [fields_table("", fields), *_reliability(report.calibration)]
+
+
+def _calibration_fields(prefix: str, calibration: CalibrationReport) -> list[tuple[str, str]]:
+    return [
+        (f"{prefix}forecasts with confidence", str(calibration.count)),
+        (f"{prefix}calibration error", _signed(calibration.signed_error)),
+        (f"{prefix}ECE", number(calibration.expected_calibration_error)),
+        (f"{prefix}MCE", number(calibration.maximum_calibration_error)),
+        (f"{prefix}Brier score", number(calibration.brier)),
+        (f"{prefix}log loss", number(calibration.log_loss)),
+    ]
+
+
+def _reliability(calibration: CalibrationReport) -> list[Table]:
+    if not calibration.bins:
+        return []
+    columns = [
+        Column("confidence", numeric=False),
+        Column("n"),
+        Column("mean confidence"),
+        Column("mean outcome"),
+    ]
+    rows = [
+        [f"{b.lower:.2f}..{b.upper:.2f}", str(b.count), number(b.mean_confidence), number(b.mean_outcome)]
+        for b in calibration.bins
+        if b.count
+    ]
+    return [Table("Reliability", columns, rows)]
+
+
+def _threshold(report: ModelReport) -> str:
+    wall = f" (at its {report.at_wall})" if report.at_wall else ""
+    return number(report.confidence_threshold) + wall + (" (starved)" if report.starved else "")
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,23 @@
+# Sourced by run, test and bench: finds the checkout, makes .venv in it, installs the package editable.
+# Usage: . setup.sh; handicapper_setup REQUIREMENT STAMP     e.g. handicapper_setup '.[dev]' dev
+
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+venv="$root/.venv"
+
+handicapper_setup() {
+    local requirement=$1 stamp="$venv/.handicapper-$2"
+    if [[ ! -x "$venv/bin/python" ]]; then
+        "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+            echo "handicapper needs Python 3.11 or newer; name one with PYTHON=/path/to/python" >&2
+            return 69
+        }
+        "${PYTHON:-python3}" -m venv "$venv"
+    fi
+    if [[ "$stamp" -nt "$root/pyproject.toml" ]] &&
+        "$venv/bin/python" -c 'import handicapper.bin.cli' 2>/dev/null; then
+        return
+    fi
+    # On standard error, so that the output of what follows can be piped.
+    (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$requirement") >&2
+    touch "$stamp"
+}

@@ -1,0 +1,256 @@
+"""Commands about an existing state directory: look at it, pause and reset models, snapshot, verify."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..protocol.errors import UnknownModelError
+from .errors import StateMissingError
+from .exit_codes import DIFFERENCES
+from .figures import number, report_tables
+from .opening import log_to_stderr, open_learner, settings_from
+from .options import TIME, config_option, json_option, required_state_option
+from .output import emit
+from .tables import Column, Table, fields_table
+from .times import format_time_ns
+
+if TYPE_CHECKING:
+    from ..actors import Learner
+    from ..protocol.messages import ModelSummary, Receipt, Selection
+
+__all__ = ["STATE_COMMANDS"]
+
+
+def _state_command(name: str, short_help: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command with ``--state``, ``--config`` and ``--json``."""
+
+    def make(function: Callable[..., Any]) -> click.Command:
+        return click.command(name, short_help=short_help)(
+            required_state_option(config_option(json_option(function)))
+        )
+
+    return make
+
+
+model_argument = click.argument("model_id", metavar="MODEL")
+as_of_option = click.option("--as-of", type=TIME, help="Event time to decay the evidence to; default: now.")
+
+
+def _existing(state_dir: str) -> str:
+    """The directory, if it holds a state: looking at one must not make one."""
+    found = None
+    if not os.path.lexists(state_dir):
+        found = "does not exist"
+    elif not os.path.isdir(state_dir):
+        found = "is not a directory"
+    else:
+        from ..actors.state_directory import DATA_FILE, MARKER_FILE  # lazily: imports scipy
+
+        if not any(os.path.exists(os.path.join(state_dir, name)) for name in (DATA_FILE, MARKER_FILE)):
+            found = "holds no state"
+    if found is not None:
+        raise StateMissingError(
+            f"state directory {state_dir} {found}; 'replay --state' or a learner makes one"
+        )
+    return state_dir
+
+
+@contextlib.contextmanager
+def _opened(state_dir: str, config_file: str | None) -> Iterator[Learner]:
+    settings = settings_from(config_file)
+    with log_to_stderr(), open_learner(_existing(state_dir), settings, create=False) as learner:
+        yield learner
+
+
+@_state_command("models", "List the models.")
+def models_command(state_dir: str, config_file: str | None, as_json: bool) -> None:
+    """List the models, one line each."""
+    with _opened(state_dir, config_file) as learner:
+        summaries = sorted(learner.models(), key=lambda summary: summary.model_id)
+    emit(as_json, {"models": summaries}, _models_table(summaries))
+
+
+@_state_command("report", "Everything believed about a model.")
+@model_argument
+@as_of_option
+def report_command(
+    state_dir: str, config_file: str | None, as_json: bool, model_id: str, as_of: int | None
+) -> None:
+    """Everything believed about MODEL, and what it is based on."""
+    with _opened(state_dir, config_file) as learner:
+        report = learner.report(model_id, as_of=as_of)
+    emit(as_json, report, *report_tables(report))
+
+
+@_state_command("params", "The adaptive parameters of a model.")
+@model_argument
+def params_command(state_dir: str, config_file: str | None, as_json: bool, model_id: str) -> None:
+    """The adaptive parameters in force for MODEL."""
+    with _opened(state_dir, config_file) as learner:
+        params = learner.get_adaptive_params(model_id)
+    if params is None:
+        raise UnknownModelError(model_id)
+    fields = [
+        ("confidence threshold", number(params.confidence_threshold)),
+        ("weight", number(params.weight)),
+        ("EMA accuracy", number(params.ema_accuracy)),
+        ("adapted", "yes" if params.adapted else "no"),
+    ]
+    emit(as_json, params, fields_table("", fields))
+
+
+@_state_command("sample", "Rank the models by a Thompson sample.")
+@click.option("-n", "n", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Draws a model.")
+@click.option("--selection-id", help="Name of the selection; the same name draws the same numbers.")
+@as_of_option
+def sample_command(
+    state_dir: str,
+    config_file: str | None,
+    as_json: bool,
+    n: int,
+    selection_id: str | None,
+    as_of: int | None,
+) -> None:
+    """Rank the models by a Thompson sample from their posteriors, highest first."""
+    with _opened(state_dir, config_file) as learner:
+        selection = learner.thompson_sample(n=n, as_of=as_of, selection_id=selection_id)
+    emit(as_json, selection, *_selection_tables(selection))
+
+
+@_state_command("pause", "Keep a model out of selections and reject its signals.")
+@model_argument
+@click.option("--until", type=TIME, help="When the pause ends by itself; default: with 'resume'.")
+@click.option("--reason", default="", help="Why; shown in reports.")
+def pause_command(
+    state_dir: str, config_file: str | None, as_json: bool, model_id: str, until: int | None, reason: str
+) -> None:
+    """Keep MODEL out of selections and reject its signals; it goes on learning."""
+    with _opened(state_dir, config_file) as learner:
+        receipt = learner.pause(model_id, until=until, reason=reason)
+    _show_receipt(as_json, receipt)
+
+
+@_state_command("resume", "End the pause of a model.")
+@model_argument
+def resume_command(state_dir: str, config_file: str | None, as_json: bool, model_id: str) -> None:
+    """End the pause of MODEL."""
+    with _opened(state_dir, config_file) as learner:
+        receipt = learner.resume(model_id)
+    _show_receipt(as_json, receipt)
+
+
+@_state_command("reset", "Forget what was learned about a model.")
+@model_argument
+def reset_command(state_dir: str, config_file: str | None, as_json: bool, model_id: str) -> None:
+    """Forget what was learned about MODEL; the journal keeps how it came about."""
+    with _opened(state_dir, config_file) as learner:
+        receipt = learner.reset(model_id)
+    _show_receipt(as_json, receipt)
+
+
+@_state_command("snapshot", "Write a snapshot now.")
+def snapshot_command(state_dir: str, config_file: str | None, as_json: bool) -> None:
+    """Write a snapshot now, so that the next start has little to replay."""
+    with _opened(state_dir, config_file) as learner:
+        receipt = learner.snapshot()
+    fields = [
+        ("sequence number", str(receipt.seq)),
+        ("models", str(receipt.models)),
+        ("markets", str(receipt.markets)),
+        ("bytes", str(receipt.bytes)),
+        ("seconds", number(receipt.seconds, 3)),
+    ]
+    emit(as_json, receipt, fields_table("", fields))
+
+
+@_state_command("verify", "Check every record against the state.")
+@click.pass_context
+def verify_command(ctx: click.Context, state_dir: str, config_file: str | None, as_json: bool) -> None:
+    """Read back every record and derive the state again from the journal; exit with 1 on any difference."""
+    settings = settings_from(config_file)
+    directory = _existing(state_dir)
+    from ..actors import verify_state  # lazily: imports scipy
+
+    with log_to_stderr():
+        report = verify_state(directory, settings)
+    fields = [
+        ("result", "ok" if report.ok else "DAMAGED"),
+        ("records", str(report.records)),
+        ("sequence numbers", f"{report.first_seq}..{report.last_seq}"),
+        ("models", str(report.models)),
+        *(("damaged", item) for item in report.damaged),
+        *(("difference", item) for item in report.differences),
+    ]
+    emit(as_json, report, fields_table("", fields))
+    if not report.ok:
+        sys.stdout.flush()
+        ctx.exit(DIFFERENCES)
+
+
+def _show_receipt(as_json: bool, receipt: Receipt) -> None:
+    fields = [("sequence number", str(receipt.seq)), ("duplicate", "yes" if receipt.duplicate else "no")]
+    emit(as_json, receipt, fields_table("", fields))
+
+
+def _models_table(summaries: list[ModelSummary]) -> Table:
+    columns = [
+        Column("model", numeric=False),
+        *(Column(heading) for heading in ("n", "EMA", "posterior", "ESS", "threshold", "weight")),
+        *(Column(heading, numeric=False) for heading in ("adapted", "eligible", "paused", "status")),
+    ]
+    rows = [
+        [
+            s.model_id,
+            str(s.n),
+            number(s.ema_accuracy),
+            number(s.posterior_mean),
+            number(s.effective_sample_size, 1),
+            number(s.confidence_threshold),
+            number(s.weight),
+            *("yes" if flag else "no" for flag in (s.adapted, s.eligible, s.paused)),
+            s.status,
+        ]
+        for s in summaries
+    ]
+    return Table("", columns, rows)
+
+
+def _selection_tables(selection: Selection) -> list[Table]:
+    columns = [
+        Column("rank"),
+        Column("model", numeric=False),
+        Column("sample"),
+        Column("alpha"),
+        Column("beta"),
+    ]
+    rows = [
+        [str(rank), m.model_id, number(m.sample, 6), number(m.alpha, 3), number(m.beta, 3)]
+        for rank, m in enumerate(selection.ranked, start=1)
+    ]
+    fields = [
+        ("selection", selection.selection_id),
+        ("seed", str(selection.seed)),
+        ("as of", format_time_ns(selection.as_of)),
+        *(("missing", model_id) for model_id in selection.missing),
+        *(("ineligible", model_id) for model_id in selection.ineligible),
+    ]
+    return [Table("", columns, rows), fields_table("", fields)]
+
+
+STATE_COMMANDS: tuple[click.Command, ...] = (
+    models_command,
+    report_command,
+    params_command,
+    sample_command,
+    pause_command,
+    resume_command,
+    reset_command,
+    snapshot_command,
+    verify_command,
+)

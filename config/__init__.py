@@ -1,0 +1,42 @@
+"""Settings: frozen, typed, strict; the shipped TOML explains every key.
+
+Read in this order: :mod:`.settings` (every key, its default, range and meaning), :mod:`.schema` (the same,
+as data), :mod:`.checking` (every problem at once), :mod:`.loading` (files and text in), :mod:`.rendering`
+(documentation and TOML out).
+"""
+
+from __future__ import annotations
+
+from .loading import check_settings, default_settings, load_settings, parse_settings, settings_from_dict
+from .rendering import SettingDoc, describe_settings, settings_to_dict, settings_to_toml, shipped_toml
+from .rules import LearningRules
+from .settings import (
+    Limits,
+    Persistence,
+    Settings,
+    Supervision,
+    ThompsonSampling,
+    Thresholds,
+    Weights,
+)
+
+__all__ = [
+    "LearningRules",
+    "Limits",
+    "Persistence",
+    "SettingDoc",
+    "Settings",
+    "Supervision",
+    "ThompsonSampling",
+    "Thresholds",
+    "Weights",
+    "check_settings",
+    "default_settings",
+    "describe_settings",
+    "load_settings",
+    "parse_settings",
+    "settings_from_dict",
+    "settings_to_dict",
+    "settings_to_toml",
+    "shipped_toml",
+]

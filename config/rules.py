@@ -1,0 +1,53 @@
+"""The part of the settings that changes what a model state becomes, or what is served from it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+__all__ = ["LearnOn", "LearningRules", "WeightPolicy"]
+
+LearnOn = Literal["final", "proposed"]
+WeightPolicy = Literal["accuracy", "posterior"]
+
+
+class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
+    """Everything the fold of a model's outcomes depends on, flat, with every default resolved.
+
+    Made by :meth:`handicapper.config.Settings.learning_rules`; journaled when it changes, so that a replay
+    folds each input by the rules in force at its sequence number. Two settings with equal rules learn
+    bit-identically. It carries no defaults: those exist once, in the settings. It survives msgpack
+    bit for bit, infinite half-lives included.
+    """
+
+    enabled: bool
+    """False: outcomes are recorded and scored, and the initial parameters are served."""
+    ema_alpha: float
+    """Smoothing factor of the EMA accuracy, in (0, 1]."""
+    min_predictions_for_adaptation: int
+    """Outcomes a model needs before its learned parameters are served."""
+    decay_half_life_seconds: float
+    """Half-life of evidence in event time, > 0; inf: evidence never fades."""
+    calibration_window: int
+    """Recent scored predictions the signed calibration error is taken over."""
+    initial_threshold: float
+    min_threshold: float
+    max_threshold: float
+    adjustment_rate: float
+    """Step of the threshold per unit of signed calibration error, 0..1."""
+    relaxation_half_life_seconds: float
+    """Half-life of the threshold's way back to the initial one; 0: no relaxation, the bare rule."""
+    weight_policy: WeightPolicy
+    min_weight: float
+    max_weight: float
+    weight_shrinkage: float
+    """Pseudo-observations at the neutral weight, for the posterior policy."""
+    prior_alpha: float
+    prior_beta: float
+    min_samples_for_eligibility: int
+    """Outcomes a model needs before a selection may rank it."""
+    sampling_enabled: bool
+    """False: selections rank by posterior mean."""
+    learn_on: LearnOn
+    """Resolution status from which on a resolution teaches."""

@@ -1,0 +1,1 @@
+"""The vocabulary of handicapper: messages and errors. Imports nothing else of ours."""

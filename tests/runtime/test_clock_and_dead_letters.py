@@ -1,0 +1,69 @@
+"""Clocks, and the place where undeliverable mail ends."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from handicapper.actors.runtime import DeadLetter, DeadLetters, ManualClock, SystemClock
+from handicapper.actors.runtime.dead_letters import shorten
+
+
+def test_manual_clock_moves_only_when_told_and_never_backwards() -> None:
+    clock = ManualClock(now_ns=5, monotonic=1.0)
+    assert (clock.now_ns(), clock.monotonic()) == (5, 1.0)
+    clock.advance(0.5)
+    assert (clock.now_ns(), clock.monotonic()) == (500_000_005, 1.5)
+    with pytest.raises(ValueError, match="only moves forward"):
+        clock.advance(-0.1)
+
+
+def test_system_clock_gives_nanoseconds_and_a_monotonic_time() -> None:
+    clock = SystemClock()
+    first, second = clock.monotonic(), clock.monotonic()
+    assert second >= first
+    assert clock.now_ns() > 1_600_000_000 * 10**9
+
+
+def test_dead_letter_says_to_whom_why_what_how_often_and_when() -> None:
+    letters = DeadLetters(clock=ManualClock(now_ns=7))
+    letters.add("model/a", "stopped", {"x": 1}, attempts=2)
+    assert letters.latest() == (DeadLetter("model/a", "stopped", "{'x': 1}", 2, 7),)
+
+
+def test_dead_letters_beyond_the_bound_drop_the_oldest_but_count_it() -> None:
+    letters = DeadLetters(letters_max=3, clock=ManualClock())
+    for number in range(10):
+        letters.add("a", "r", number)
+    assert [letter.message for letter in letters.latest()] == ["7", "8", "9"]
+    assert (letters.total, letters.forgotten) == (10, 7)
+
+
+def test_dead_letters_of_many_threads_are_all_counted() -> None:
+    letters = DeadLetters(letters_max=10)
+    threads = [
+        threading.Thread(target=lambda: [letters.add("a", "r", number) for number in range(500)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (letters.total, len(letters.latest())) == (2_000, 10)
+
+
+def test_dead_letters_need_room_for_one() -> None:
+    with pytest.raises(ValueError, match="letters_max was 0"):
+        DeadLetters(letters_max=0)
+
+
+def test_message_is_shortened_with_its_length_and_never_breaks_the_letter() -> None:
+    class Unprintable:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    long = shorten("x" * 10_000)
+    assert len(long) < 250
+    assert long.endswith("(10002 characters)")
+    assert shorten(Unprintable()) == "<Unprintable whose repr raised RuntimeError>"
