@@ -189,7 +189,13 @@ class Engine:
 
         def start_selector() -> PooledRef[SelectorActor]:
             self.selector = SelectorActor.start_on(
-                self.pool, self.roster, self.pool, self.timers, name="selector", messages_max=mailbox
+                self.pool,
+                self.roster,
+                self.pool,
+                self.timers,
+                self.clock,
+                name="selector",
+                messages_max=mailbox,
             )
             return self.selector
 

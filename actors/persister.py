@@ -45,6 +45,8 @@ class JournalBatch(Struct, frozen=True):
     received_at_ns: int
     entries: list[Entry]
     replies: list[Reply]
+    failed: Callable[[StoreFailedError], object]
+    """Told when they cannot be made durable."""
 
 
 class WriteSnapshot(Struct, frozen=True):
@@ -147,6 +149,7 @@ class PersisterActor(PooledActor):
         for batch in batches:
             for future, _ in batch.replies:
                 future.set_exception((type(error), error, error.__traceback__))
+        batches[0].failed(error)
 
     def _chunks(self, batch: JournalBatch) -> list[tuple[bytes, bytes]]:
         """Journal records of at most ``batch_inputs_max`` entries."""

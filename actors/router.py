@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
+from pykka import ActorDeadError
 from pykka._envelope import Envelope
 
 from ..config import Settings
@@ -18,7 +19,7 @@ from .gating import PendingSignals, gate_unknown
 from .model import AskGate, GateAnswer
 from .persister import JournalBatch
 from .restore import Restored
-from .roster import Roster
+from .roster import ModelRef, Roster
 from .runtime.actor import PooledActor
 from .runtime.clock import Clock
 from .runtime.dispatcher import Dispatcher
@@ -26,6 +27,7 @@ from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
 from .snapshotter import Snapshotter
 from .state.delivery import Delivery
+from .state.entries import ExpirePredictions
 from .state.intake import Intake, Submission
 from .state.market import Ticket
 from .state.model_state import ModelState
@@ -33,6 +35,7 @@ from .state.rebuild import model_history
 
 __all__ = [
     "AskHistory",
+    "DropGate",
     "History",
     "HistoryRead",
     "ModelGivenUp",
@@ -92,6 +95,18 @@ class ModelGivenUp(Struct, frozen=True):
     reason: str
 
 
+class StoreBroken(Struct, frozen=True):
+    """The journal cannot be written any more."""
+
+    error: StoreFailedError
+
+
+class DropGate(Struct, frozen=True):
+    """These signals' model will not answer."""
+
+    question: AskGate
+
+
 class RouterActor(PooledActor):
     """Owns the book. What it publishes for reading from other threads: ``intake.counters``, ``failure``."""
 
@@ -122,7 +137,8 @@ class RouterActor(PooledActor):
 
     def on_start(self) -> None:
         """Learn the own ref, which an instance knows only once it runs."""
-        self._answer_gate = self.actor_ref.tell
+        tell = self._answer_gate = self.actor_ref.tell
+        self._store_failed = lambda error: tell(StoreBroken(error))
         self.snapshots.tell_router = self.actor_ref.tell
 
     def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
@@ -166,6 +182,7 @@ class RouterActor(PooledActor):
         elif isinstance(message, GateAnswer):
             self._gated(message)
         elif isinstance(message, TakeSnapshot):
+            self._expire()
             self._flush()
             self.snapshots.want(message.reply)
         elif isinstance(message, AskHistory):
@@ -174,6 +191,10 @@ class RouterActor(PooledActor):
             self.snapshots.release()
         elif isinstance(message, ModelGivenUp):
             self._given_up(message)
+        elif isinstance(message, DropGate):
+            self._drop_gate(message.question)
+        elif isinstance(message, StoreBroken):
+            self.failure = self.failure or message.error
         else:
             self.snapshots.handle(message)
         return None
@@ -216,9 +237,17 @@ class RouterActor(PooledActor):
                 answers = gate_unknown(model_id, self.book.rules_at(self.book.seq), signals, reason)
                 pending.take(GateAnswer(pending, model_id, answers))
             else:
-                ref.tell(AskGate(pending, signals, self._answer_gate))
+                self._ask_gate(ref, AskGate(pending, signals, self._answer_gate))
         if pending.complete:
             self._record_signals(pending)
+
+    def _ask_gate(self, ref: ModelRef, question: AskGate) -> None:
+        try:
+            ref.tell(question)
+        except (BusyError, ActorDeadError):
+            # None of the call's signals may be recorded once it is refused.
+            self._signals.discard(question.batch)
+            raise
 
     def _gated(self, answer: GateAnswer) -> None:
         pending: PendingSignals = answer.batch
@@ -233,6 +262,18 @@ class RouterActor(PooledActor):
         results: list[SignalDecision | HandicapperError] = pending.record(self.intake)
         self._replies.append((pending.reply, results))
 
+    def _drop_gate(self, question: AskGate) -> None:
+        model_id = next(
+            (m for m, signals in question.batch.groups.items() if signals is question.signals), None
+        )
+        if model_id is not None:
+            rules = self.book.rules_at(self.book.seq)
+            self._gated(
+                GateAnswer(
+                    question.batch, model_id, gate_unknown(model_id, rules, question.signals, "failed")
+                )
+            )
+
     def _given_up(self, message: ModelGivenUp) -> None:
         """Signals that wait for a model that will not answer are refused on its behalf."""
         rules = self.book.rules_at(self.book.seq)
@@ -241,6 +282,11 @@ class RouterActor(PooledActor):
             if signals:
                 answers = gate_unknown(message.model_id, rules, signals, "failed")
                 self._gated(GateAnswer(pending, message.model_id, answers))
+
+    def _expire(self) -> None:
+        now_ns = self._clock.now_ns()
+        if self.failure is None and self.book.expiry_due(now_ns):
+            self.intake.accept(ExpirePredictions(now_ns))
 
     # --------------------------------------------------------------- outputs
 
@@ -269,7 +315,9 @@ class RouterActor(PooledActor):
 
     def _journal(self, entries: list[Any], replies: list[Any], first_seq: int = 0) -> None:
         first_seq = first_seq or self.book.seq + 1
-        self._persister.tell(JournalBatch(first_seq, self._clock.now_ns(), entries, replies))
+        self._persister.tell(
+            JournalBatch(first_seq, self._clock.now_ns(), entries, replies, self._store_failed)
+        )
 
     def _tell(self, model_id: str, delivery: Delivery) -> None:
         ref = self._roster.refs.get(model_id)

@@ -5,20 +5,21 @@ It owns nothing but the gathers in flight. A gather has one deadline; what has n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
 
 from ..protocol.messages import ModelSample, Selection
 from .learning.draws import draw_key
-from .learning.selection import rank
 from .model import AskDraw, AskView
 from .roster import Roster
 from .runtime.actor import PooledActor
+from .runtime.clock import Clock
 from .runtime.dispatcher import Dispatcher
 from .runtime.future import LeanFuture
-from .runtime.gather import Gather, Gathered, scatter
+from .runtime.gather import Gather, Gathered, ask_all
 from .runtime.timers import TimerHandle, Timers
 from .state.model_state import ModelState
 
@@ -50,11 +51,12 @@ class AskAll(Struct, frozen=True):
 class SelectorActor(PooledActor):
     """Scatters a question to the model actors and gathers what comes back."""
 
-    def __init__(self, roster: Roster, dispatcher: Dispatcher, timers: Timers) -> None:
+    def __init__(self, roster: Roster, dispatcher: Dispatcher, timers: Timers, clock: Clock) -> None:
         super().__init__()
         self._roster = roster
         self._dispatcher = dispatcher
         self._timers = timers
+        self._clock = clock
 
     def on_receive(self, message: Any) -> None:
         """Begin a gather; its completion answers."""
@@ -72,22 +74,18 @@ class SelectorActor(PooledActor):
 
         def complete(gathered: Gathered[str, ModelSample | None]) -> None:
             answers = gathered.values
-            samples = {model: sample for model, sample in answers.items() if sample is not None}
-            ranked = rank((model, sample.sample) for model, sample in samples.items())
-            unknown = [model for model in message.models or () if model not in self._roster.refs]
-            missing = sorted({*gathered.missing, *gathered.errors, *unknown})
-            if failed:
-                missing = sorted(
-                    {*missing, *(m for m in failed if message.models is None or m in message.models)}
-                )
+            ineligible = [model for model, sample in answers.items() if sample is None]
+            missing = {*gathered.missing, *gathered.errors}
+            missing.update(m for m in failed if message.models is None or m in message.models)
+            missing.update(m for m in message.models or () if m not in self._roster.refs)
             message.reply.set(
                 Selection(
                     selection_id=message.selection_id,
                     seed=message.seed,
                     as_of=message.as_of,
-                    ranked=tuple(samples[model] for model, _ in ranked),
-                    missing=tuple(missing),
-                    ineligible=tuple(sorted(model for model, sample in answers.items() if sample is None)),
+                    ranked=_ranked(sample for sample in answers.values() if sample is not None),
+                    missing=tuple(sorted(missing)),
+                    ineligible=tuple(sorted(ineligible)),
                 )
             )
 
@@ -113,4 +111,15 @@ class SelectorActor(PooledActor):
         gather: Gather[str, Any] = Gather(list(refs), done)
         if not gather.completed.is_set():
             handle.append(self._timers.call_after(deadline_seconds, gather.expire))
-            scatter(self._dispatcher, refs.values(), lambda _: question, gather)
+            deadline = self._clock.monotonic() + deadline_seconds
+            ask_all(self._dispatcher, list(refs.values()), question, gather, deadline)
+
+
+def _ranked(samples: Iterable[ModelSample]) -> tuple[ModelSample, ...]:
+    """Highest sample first, ties by model id."""
+    ranked = sorted(samples, key=attrgetter("sample"), reverse=True)
+    values = [sample.sample for sample in ranked]
+    if len(set(values)) < len(values):
+        # A tie is rare among draws; only then is a key that costs a tuple per model worth it.
+        ranked.sort(key=lambda sample: (-sample.sample, sample.model_id))
+    return tuple(ranked)

@@ -1,7 +1,7 @@
 """Opening a learner for a command: its settings, and its log on standard error.
 
-The imports of the learner and its logger are inside the functions, because they bring in scipy, and
-``handicapper --help`` must not wait for that.
+The imports of the learner are inside the functions, because they bring in scipy, and ``handicapper --help``
+must not wait for that.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -42,29 +43,21 @@ def open_learner(state_dir: str, settings: Settings | None, *, create: bool) -> 
 
 @contextlib.contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Log as JSON lines on standard error, from ``HANDICAPPER_LOG_LEVEL`` (warning) up.
+    """Log as ``key=value`` lines on standard error, from ``HANDICAPPER_LOG_LEVEL`` (warning) up.
 
-    Standard output belongs to what the command prints. What was configured before holds again afterwards,
-    so that a host that calls :func:`handicapper.bin.cli.main` keeps its own logging.
+    Standard output belongs to what the command prints. Afterwards the loggers are as before, so that a
+    host that calls :func:`handicapper.bin.cli.main` keeps its own logging.
     """
-    import structlog
-
-    before = structlog.get_config()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(_log_level()),
-        logger_factory=_StderrLogger,
-        cache_logger_on_first_use=False,
-    )
+    logger, handler = logging.getLogger("handicapper"), _StderrHandler()
+    handler.setFormatter(_Formatter("time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"))
+    before = logger.level
+    logger.setLevel(_log_level())
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        structlog.configure(**before)
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def _log_level() -> int:
@@ -75,15 +68,16 @@ def _log_level() -> int:
     return level
 
 
-class _StderrLogger:
-    """Writes lines to whatever standard error is now; a log that nobody can read stops nothing."""
+class _Formatter(logging.Formatter):
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
 
-    def __init__(self, *_names: Any) -> None:
-        pass
 
-    def msg(self, line: str) -> None:
+class _StderrHandler(logging.Handler):
+    """Writes to whatever standard error is now; a log that nobody can read stops nothing."""
+
+    def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(line + "\n")
-
-    debug = info = warning = warn = error = critical = exception = fatal = log = msg
+            sys.stderr.write(self.format(record) + "\n")

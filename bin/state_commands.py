@@ -69,10 +69,11 @@ def _opened(state_dir: str, config_file: str | None) -> Iterator[Learner]:
 
 
 @_state_command("models", "List the models.")
-def models_command(state_dir: str, config_file: str | None, as_json: bool) -> None:
+@as_of_option
+def models_command(state_dir: str, config_file: str | None, as_json: bool, as_of: int | None) -> None:
     """List the models, one line each."""
     with _opened(state_dir, config_file) as learner:
-        summaries = sorted(learner.models(), key=lambda summary: summary.model_id)
+        summaries = learner.models(as_of=as_of)
     emit(as_json, {"models": summaries}, _models_table(summaries))
 
 
@@ -90,10 +91,13 @@ def report_command(
 
 @_state_command("params", "The adaptive parameters of a model.")
 @model_argument
-def params_command(state_dir: str, config_file: str | None, as_json: bool, model_id: str) -> None:
+@as_of_option
+def params_command(
+    state_dir: str, config_file: str | None, as_json: bool, model_id: str, as_of: int | None
+) -> None:
     """The adaptive parameters in force for MODEL."""
     with _opened(state_dir, config_file) as learner:
-        params = learner.get_adaptive_params(model_id)
+        params = learner.get_adaptive_params(model_id, as_of=as_of)
     if params is None:
         raise UnknownModelError(model_id)
     fields = [

@@ -152,7 +152,7 @@ class AdaptiveParams(Struct, frozen=True, kw_only=True):
     """False: too few outcomes, or adaptation disabled; these are the initial parameters."""
 
 
-class ModelSample(Struct, frozen=True, kw_only=True):
+class ModelSample(Struct, frozen=True, kw_only=True, gc=False):
     """One model's place in a selection. ``sample`` is the first of ``samples``."""
 
     model_id: str

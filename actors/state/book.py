@@ -11,23 +11,33 @@ are on disk, and whoever calls ``decide`` brings those an input mentions back wi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from heapq import heappop, heappush
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import replace
 
 from ...config.settings import LearningRules
 from ...protocol.errors import (
     BusyError,
-    ConflictError,
     PredictedAfterResolutionError,
     StaleRevisionError,
     UnknownModelError,
 )
 from ...protocol.messages import MarketResolved, Prediction, Receipt, TradeOutcome
+from .agreement import agree, agree_on_x, same_outcome, same_prediction, same_ruling
 from .delivery import Deliveries
-from .entries import Entry, Gate, GatedPrediction, PauseModel, ResetModel, ResumeModel, RulesInForce
-from .events import ModelEvent, Paused, Rescored, Reset, Resumed, RulesChanged
+from .entries import (
+    Entry,
+    ExpirePredictions,
+    Gate,
+    GatedPrediction,
+    PauseModel,
+    ResetModel,
+    ResumeModel,
+    RulesInForce,
+)
+from .events import UNKNOWN, ModelEvent, Paused, Rescored, Reset, Resumed, RulesChanged, Scored
 from .market import (
     Market,
     Ruling,
@@ -35,7 +45,6 @@ from .market import (
     counts,
     effective_resolution,
     loose_market_id,
-    outcome_x,
     revision_key,
     row_of,
 )
@@ -82,6 +91,8 @@ class Book:
         self.saving: Cut | None = None
         """The cut that is being saved."""
         self.visiting: dict[int, Market] = {}
+        self._expiries: list[tuple[int, str]] = []
+        """Heap of (expires_at, prediction id) of pending predictions; may hold some that are settled."""
 
     # ---------------------------------------------------------------- decide
 
@@ -97,9 +108,9 @@ class Book:
         known = self.by_prediction.get(prediction.prediction_id)
         ticket = None if known is None else known.tickets[prediction.prediction_id]
         if ticket is not None and ticket.prediction is not None:
-            return _same_prediction(ticket, prediction)
+            return same_prediction(ticket, prediction)
         if ticket is not None:
-            _agree(ticket, prediction)
+            agree(ticket, prediction)
         if prediction.model_id not in self.controls:
             self._room_for_model(prediction.model_id)
         market = self.markets.get(prediction.market_id)
@@ -132,7 +143,7 @@ class Book:
                 f"resolved ({resolved_at}); nothing was recorded"
             )
         if ticket is not None and ticket.outcome is not None:
-            _agree_on_x(ticket.outcome, prediction, ruling)
+            agree_on_x(ticket.outcome, prediction, ruling)
 
     def decide_resolution(self, resolution: MarketResolved) -> Receipt | None:
         """Receipt of the original if this resolution is a duplicate, None if it is to be recorded.
@@ -148,7 +159,7 @@ class Book:
         key = revision_key(resolution)
         for ruling in market.rulings:
             if revision_key(ruling.resolution) == key:
-                return _same_ruling(ruling, resolution)
+                return same_ruling(ruling, resolution)
         if market.rulings and key < revision_key(market.rulings[-1].resolution):
             last = market.rulings[-1].resolution
             raise StaleRevisionError(
@@ -166,7 +177,7 @@ class Book:
             return
         for ticket in market.tickets.values():
             if ticket.outcome is not None and ticket.prediction is not None:
-                _agree_on_x(ticket.outcome, ticket.prediction, ruling)
+                agree_on_x(ticket.outcome, ticket.prediction, ruling)
 
     def decide_outcome(self, outcome: TradeOutcome) -> Receipt | None:
         """Receipt of the original if this outcome is a duplicate, None if it is to be recorded.
@@ -183,13 +194,13 @@ class Book:
             return None
         ticket = market.tickets[outcome.prediction_id]
         if ticket.outcome is not None:
-            return _same_outcome(ticket, ticket.outcome, outcome)
+            return same_outcome(ticket, ticket.outcome, outcome)
         prediction = ticket.prediction
         assert prediction is not None
-        _agree(Ticket(ticket.row_id, outcome=outcome), prediction)
+        agree(Ticket(ticket.row_id, outcome=outcome), prediction)
         ruling = effective_resolution(market.rulings, self.learn_on)
         if ruling is not None:
-            _agree_on_x(outcome, prediction, ruling)
+            agree_on_x(outcome, prediction, ruling)
         return None
 
     def decide_control(self, entry: PauseModel | ResumeModel | ResetModel) -> None:
@@ -214,6 +225,8 @@ class Book:
             return self._settle_trade(entry, seq, out)
         if isinstance(entry, RulesInForce):
             return self._new_rules(entry, seq, out)
+        if isinstance(entry, ExpirePredictions):
+            return self._expire(entry.at_ns, seq, out)
         assert isinstance(entry, PauseModel | ResumeModel | ResetModel), entry
         return self._control(entry, seq, out)
 
@@ -228,6 +241,7 @@ class Book:
         if loose is None:
             ticket = Ticket(seq, prediction, gate)
             self._pend(market)
+            self._note_expiry(prediction)
         else:
             ticket = self._merge(loose, prediction_id)
             ticket.prediction, ticket.gate = prediction, gate
@@ -257,7 +271,10 @@ class Book:
             market = self.markets[resolution.market_id] = Market(resolution.market_id, seq, [], {})
         market.rulings.append(Ruling(seq, resolution))
         self.unsaved[market.ordinal] = market
-        return self._settle(market, market.tickets.values(), seq, out)
+        receipt = self._settle(market, market.tickets.values(), seq, out)
+        if market.tickets and effective_resolution(market.rulings, self.learn_on) is not None:
+            return receipt
+        return replace(receipt, waiting=True)
 
     def _settle_trade(self, outcome: TradeOutcome, seq: int, out: Deliveries) -> Receipt:
         model_id, prediction_id = outcome.model_id, outcome.prediction_id
@@ -285,25 +302,58 @@ class Book:
             if new is None:
                 if old is None:
                     continue
-                new = type(old)(old.row_id, old.at_ns, float("nan"))
+                new = Scored(old.row_id, old.at_ns, UNKNOWN)
             if old is None:
                 ticket.position_seq = seq
-                market.pending -= 1
-                self.pending -= 1
-                self.open_markets -= market.pending == 0
+                self._unpend(market)
                 out.tell(ticket.model_id, new, seq)
                 scored += new.x == new.x
             elif repr(old) != repr(new):
                 out.tell(ticket.model_id, Rescored(ticket.position_seq, old, new), seq)
-                revised += 1
+                revised += old.x == old.x or new.x == new.x
             ticket.row = new
             prediction = ticket.prediction
             if ruling is None or prediction is None or new.x == new.x:
                 continue
             if not counts(prediction, ruling.resolution):
                 unscored.append(prediction.prediction_id)
-        waiting = ruling is None or not market.tickets
-        return Receipt(seq=seq, scored=scored, revised=revised, waiting=waiting, unscored=tuple(unscored))
+        return Receipt(seq=seq, scored=scored, revised=revised, unscored=tuple(unscored))
+
+    def expiry_due(self, now_ns: int) -> bool:
+        """Whether a pending prediction has expired; then an ExpirePredictions is to be journaled."""
+        heap = self._expiries
+        while heap and heap[0][0] < now_ns:
+            market = self.by_prediction.get(heap[0][1])
+            if market is not None and market.tickets[heap[0][1]].row is None:
+                return True
+            heappop(heap)
+        return False
+
+    def _expire(self, at_ns: int, seq: int, out: Deliveries) -> Receipt:
+        """Settle what has expired: it teaches nothing, unless a resolution from before its expiry comes yet."""
+        expired: list[str] = []
+        while self._expiries and self._expiries[0][0] < at_ns:
+            prediction_id = heappop(self._expiries)[1]
+            market = self.by_prediction.get(prediction_id)
+            ticket = None if market is None else market.tickets[prediction_id]
+            if market is None or ticket is None or ticket.row is not None:
+                continue
+            ticket.row = Scored(ticket.row_id, at_ns, UNKNOWN)
+            ticket.position_seq = seq
+            self._unpend(market)
+            self.unsaved[market.ordinal] = market
+            out.tell(ticket.model_id, ticket.row, seq)
+            expired.append(prediction_id)
+        return Receipt(seq=seq, unscored=tuple(expired))
+
+    def _note_expiry(self, prediction: Prediction | None) -> None:
+        if prediction is not None and prediction.expires_at is not None:
+            heappush(self._expiries, (prediction.expires_at, prediction.prediction_id))
+
+    def _unpend(self, market: Market) -> None:
+        market.pending -= 1
+        self.pending -= 1
+        self.open_markets -= market.pending == 0
 
     def _new_rules(self, entry: RulesInForce, seq: int, out: Deliveries) -> Receipt:
         self.rules_history.append((seq, entry.rules))
@@ -330,8 +380,10 @@ class Book:
     def admit(self, market: Market) -> None:
         """Bring a market back from disk; it leaves again with :meth:`leave` unless an input changes it."""
         self.markets[market.market_id] = market
-        for prediction_id in market.tickets:
+        for prediction_id, ticket in market.tickets.items():
             self.by_prediction[prediction_id] = market
+            if ticket.row is None:
+                self._note_expiry(ticket.prediction)
         self.pending += market.pending
         self.open_markets += market.pending > 0
         if market.settled:
@@ -397,78 +449,3 @@ class Book:
                 assert self.by_prediction[prediction_id] is market
                 assert ticket.model_id in self.controls
         assert len(self.by_prediction) == sum(len(market.tickets) for market in self.markets.values())
-
-
-def _same_prediction(ticket: Ticket, prediction: Prediction) -> Receipt:
-    recorded = ticket.prediction
-    assert recorded is not None
-    if recorded == prediction:
-        return Receipt(seq=ticket.row_id, duplicate=True)
-    was, now = asdict(recorded), asdict(prediction)
-    fields = ", ".join(f"{name} {was[name]!r} != {now[name]!r}" for name in was if was[name] != now[name])
-    raise ConflictError(
-        f"prediction {prediction.prediction_id!r} was recorded with other content ({fields}); "
-        "a new prediction needs a new prediction_id"
-    )
-
-
-def _same_ruling(ruling: Ruling, resolution: MarketResolved) -> Receipt:
-    recorded = ruling.resolution
-    if recorded.void == resolution.void and recorded.payouts == resolution.payouts:
-        return Receipt(seq=ruling.seq, duplicate=True)
-    raise ConflictError(
-        f"market {resolution.market_id!r} revision {resolution.revision} ({resolution.status}) was recorded as "
-        f"{_shown(recorded)}, now {_shown(resolution)}; send revision {resolution.revision + 1} to correct it"
-    )
-
-
-def _same_outcome(ticket: Ticket, recorded: TradeOutcome, outcome: TradeOutcome) -> Receipt | None:
-    same = (
-        recorded.model_id == outcome.model_id
-        and recorded.predicted_outcome == outcome.predicted_outcome
-        and recorded.actual_outcome == outcome.actual_outcome
-    )
-    if same and recorded.pnl is None and outcome.pnl is not None:
-        return None
-    if same and (outcome.pnl is None or recorded.pnl == outcome.pnl):
-        return Receipt(seq=ticket.outcome_seq, duplicate=True)
-    raise ConflictError(
-        f"the outcome of prediction {outcome.prediction_id!r} was recorded as "
-        f"{recorded.actual_outcome!r} for {recorded.predicted_outcome!r} of {recorded.model_id!r}, P&L {recorded.pnl}; "
-        f"now {outcome.actual_outcome!r} for {outcome.predicted_outcome!r} of {outcome.model_id!r}, P&L {outcome.pnl}"
-    )
-
-
-def _agree(ticket: Ticket, prediction: Prediction) -> None:
-    """Raise unless a trade outcome and its prediction speak of the same thing."""
-    outcome = ticket.outcome
-    assert outcome is not None
-    what = f"prediction {prediction.prediction_id!r} and its trade outcome contradict each other: "
-    if outcome.model_id != prediction.model_id:
-        raise ConflictError(f"{what}model_id {prediction.model_id!r} against {outcome.model_id!r}")
-    if outcome.predicted_outcome != prediction.outcome:
-        raise ConflictError(f"{what}outcome {prediction.outcome!r} against {outcome.predicted_outcome!r}")
-    if outcome.confidence is not None and outcome.confidence != prediction.confidence:
-        raise ConflictError(f"{what}confidence {prediction.confidence!r} against {outcome.confidence!r}")
-    if prediction.predicted_at > outcome.resolved_at:
-        raise PredictedAfterResolutionError(
-            f"{what}made at {prediction.predicted_at}, ended before that, at {outcome.resolved_at}"
-        )
-
-
-def _agree_on_x(outcome: TradeOutcome, prediction: Prediction, ruling: Ruling) -> None:
-    """Raise unless a resolution says of a prediction what its trade outcome said."""
-    resolution = ruling.resolution
-    if not resolution.void and not counts(prediction, resolution):
-        return
-    payouts = resolution.payouts or {}
-    if resolution.void or payouts.get(prediction.outcome, 0.0) != outcome_x(outcome):
-        raise ConflictError(
-            f"market {prediction.market_id!r} revision {resolution.revision} is {_shown(resolution)}, but the trade "
-            f"outcome of prediction {prediction.prediction_id!r} says {outcome.actual_outcome!r}; "
-            f"a resolution with revision {resolution.revision + 1} overrules trade outcomes"
-        )
-
-
-def _shown(resolution: MarketResolved) -> str:
-    return "void" if resolution.void else f"payouts {resolution.payouts}"

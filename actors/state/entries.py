@@ -11,7 +11,16 @@ from msgspec import Struct
 from ...config.settings import LearningRules
 from ...protocol.messages import MarketResolved, Prediction, SignalDecision, TradeOutcome
 
-__all__ = ["Entry", "Gate", "GatedPrediction", "PauseModel", "ResetModel", "ResumeModel", "RulesInForce"]
+__all__ = [
+    "Entry",
+    "ExpirePredictions",
+    "Gate",
+    "GatedPrediction",
+    "PauseModel",
+    "ResetModel",
+    "ResumeModel",
+    "RulesInForce",
+]
 
 
 class Gate(Struct, frozen=True, gc=False, array_like=True):
@@ -73,6 +82,12 @@ class ResetModel(Struct, frozen=True, gc=False, tag="reset"):
     reason: str
 
 
+class ExpirePredictions(Struct, frozen=True, gc=False, tag="expire"):
+    """Settle the pending predictions that expired before this time, so that they leave memory."""
+
+    at_ns: int
+
+
 class RulesInForce(Struct, frozen=True, gc=False, tag="rules"):
     """The learning rules that hold from here on."""
 
@@ -88,4 +103,5 @@ Entry = (
     | ResumeModel
     | ResetModel
     | RulesInForce
+    | ExpirePredictions
 )

@@ -22,11 +22,20 @@ from ...protocol.messages import (
 )
 from .book import Book
 from .delivery import Deliveries
-from .entries import Entry, Gate, GatedPrediction, PauseModel, ResetModel, ResumeModel, RulesInForce
+from .entries import (
+    Entry,
+    ExpirePredictions,
+    Gate,
+    GatedPrediction,
+    PauseModel,
+    ResetModel,
+    ResumeModel,
+    RulesInForce,
+)
 
 __all__ = ["Counters", "Intake", "Submission"]
 
-Submission = Input | PauseModel | ResumeModel | ResetModel | RulesInForce
+Submission = Input | PauseModel | ResumeModel | ResetModel | RulesInForce | ExpirePredictions
 
 
 class Counters(Struct):

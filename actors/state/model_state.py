@@ -27,7 +27,7 @@ from ..learning.pnl import normalize_money
 from ..learning.posterior import add_outcome
 from ..learning.scores import brier_loss, log_loss
 from ..learning.threshold import adjust_threshold, relax_threshold
-from .events import Counted, ModelEvent, Paused, Rescored, Reset, Resumed, RulesChanged, Scored
+from .events import UNKNOWN, Counted, ModelEvent, Paused, Rescored, Reset, Resumed, RulesChanged, Scored
 from .history import History, Row
 from .statistics import LearnedStatistics, Tally
 
@@ -119,11 +119,12 @@ class ModelState:
         else:
             raise InvalidValueError("event", event, "an event of handicapper.actors.state.events")
 
-    def _score(self, row: Scored) -> None:
+    def _score(self, scored: Scored) -> None:
         history = self.history
-        history.append((row.row_id, row.at_ns, row.x, row.confidence, row.price))
-        fold_row(self.now, (row.row_id, row.at_ns, row.x, row.confidence, row.price), self.rules, history)
-        self.tally.add(row)
+        row = _row_of(scored)
+        history.append(row)
+        fold_row(self.now, row, self.rules, history, history.end)
+        self.tally.add(scored)
         if history.end - self.newer_row >= CHECKPOINT_ROWS:
             self._advance_checkpoints()
 
@@ -138,7 +139,7 @@ class ModelState:
         number = self.history.find(new.row_id)
         if number is None or number < self.older_row:
             return True
-        self.history.replace(number, (new.row_id, new.at_ns, new.x, new.confidence, new.price))
+        self.history.replace(number, _row_of(new))
         self._fold_again()
         return False
 
@@ -148,7 +149,7 @@ class ModelState:
         for number in range(self.older_row, self.history.end):
             if number == self.newer_row:
                 self.newer = statistics.copy()
-            fold_row(statistics, self.history[number], self.rules, self.history, number)
+            fold_row(statistics, self.history[number], self.rules, self.history, number + 1)
         if self.newer_row == self.history.end:
             self.newer = statistics.copy()
         self.now = statistics
@@ -228,30 +229,30 @@ class ModelState:
         assert self.tally.shadow >= 0, self.tally.shadow
 
 
-def fold_row(
-    s: LearnedStatistics, row: Row, rules: LearningRules, history: History, number: int | None = None
-) -> None:
-    """Fold one row (the last of ``history``, or row ``number``) into the statistics, in place.
+def fold_row(s: LearnedStatistics, row: Row, rules: LearningRules, history: History, end: int) -> None:
+    """Fold row number ``end − 1`` of ``history`` into the statistics, in place.
 
     In this order: relax the threshold to the event's time, posterior, EMA, calibration, threshold.
     """
     _, at_ns, x, confidence, price = row
     if x != x:
         return
-    s.n += 1
+    n = s.n = s.n + 1
     s.x_sum += x
-    s.last_at_ns = at_ns if s.n == 1 else max(s.last_at_ns, at_ns)
-    s.successes, s.failures, s.evidence_at_ns = (
-        add_outcome(s.successes, s.failures, s.evidence_at_ns, x, at_ns, rules.decay_half_life_seconds)
-        if s.n > 1
-        else (x, 1.0 - x, at_ns)
-    )
+    if n == 1:
+        s.successes, s.failures, s.evidence_at_ns = x, 1.0 - x, at_ns
+        s.last_at_ns = s.threshold_at_ns = at_ns
+    else:
+        s.successes, s.failures, s.evidence_at_ns = add_outcome(
+            s.successes, s.failures, s.evidence_at_ns, x, at_ns, rules.decay_half_life_seconds
+        )
+        if at_ns > s.last_at_ns:
+            s.last_at_ns = at_ns
     s.ema_accuracy = ema_update(s.ema_accuracy, x, rules.ema_alpha)
     if confidence == confidence:
-        _fold_confidence(
-            s, x, confidence, price, rules, history, history.end if number is None else number + 1
-        )
-    _fold_threshold(s, at_ns, rules)
+        _fold_confidence(s, x, confidence, price, rules, history, end)
+    if rules.enabled:
+        _fold_threshold(s, at_ns, rules)
 
 
 def _fold_confidence(
@@ -283,16 +284,13 @@ def _fold_confidence(
 
 
 def _fold_threshold(s: LearnedStatistics, at_ns: int, rules: LearningRules) -> None:
-    if not rules.enabled:
-        return
-    if s.n > 1 and at_ns > s.threshold_at_ns:
+    if at_ns > s.threshold_at_ns:
         s.threshold = relax_threshold(
             s.threshold,
             rules.initial_threshold,
             at_ns - s.threshold_at_ns,
             rules.relaxation_half_life_seconds,
         )
-    if s.n == 1 or at_ns > s.threshold_at_ns:
         s.threshold_at_ns = at_ns
     if s.n >= rules.min_predictions_for_adaptation and s.window_count:
         s.threshold = adjust_threshold(
@@ -302,6 +300,14 @@ def _fold_threshold(s: LearnedStatistics, at_ns: int, rules: LearningRules) -> N
             rules.min_threshold,
             rules.max_threshold,
         )
+
+
+def _row_of(scored: Scored) -> Row:
+    """The row as it is kept. What teaches nothing keeps its place and no more, so that equal
+    histories have equal bytes."""
+    if scored.x != scored.x:
+        return (scored.row_id, 0, UNKNOWN, UNKNOWN, UNKNOWN)
+    return (scored.row_id, scored.at_ns, scored.x, scored.confidence, scored.price)
 
 
 def _same_lesson(old: Scored, new: Scored) -> bool:

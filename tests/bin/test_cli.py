@@ -8,6 +8,7 @@ import sys
 
 import click
 import pytest
+
 from handicapper.bin import exit_codes
 from handicapper.bin.cli import cli, main
 from handicapper.protocol import errors

@@ -5,12 +5,14 @@ import io
 from typing import Any
 
 import pytest
+
 from handicapper.bin.driver import drive
 from handicapper.bin.errors import InputDataError
-from handicapper.bin.rows import read_rows
+from handicapper.bin.rows import Row, read_rows
 from handicapper.bin.stream import EventStream
 from handicapper.protocol.errors import (
     BatchError,
+    BusyError,
     ConflictError,
     DeadlineExceededError,
     HandicapperError,
@@ -48,9 +50,9 @@ class RecordingLearner:
         self.batches = 0
         self.answers = answers or {}
 
-    def process_signals_nowait(self, signals: list[Prediction]) -> Future:
-        self.taken += [p.prediction_id for p in signals]
-        return self._answer(len(signals), [decision(p) for p in signals])
+    def process_signals_nowait(self, predictions: list[Prediction]) -> Future:
+        self.taken += [p.prediction_id for p in predictions]
+        return self._answer(len(predictions), [decision(p) for p in predictions])
 
     def resolve_markets_nowait(self, resolutions: list[MarketResolved]) -> Future:
         self.taken += [f"{r.market_id}={r.winner}" for r in resolutions]
@@ -93,8 +95,12 @@ def result(total: int, duplicates: int = 0, errors: tuple[tuple[int, Exception],
     )
 
 
+def rows_of(*lines: str) -> list[Row]:
+    return list(read_rows(io.StringIO(text(lines)), "a.csv"))
+
+
 def stream_of(*lines: str) -> EventStream:
-    return EventStream(read_rows(io.StringIO(text(lines)), "a.csv"), batch_items_max=3)
+    return EventStream(rows_of(*lines), batch_items_max=3)
 
 
 SIX = [line(f"e{index}", hour(index), hour(index + 2), confidence=f"0.{5 + index}") for index in range(4)]
@@ -108,6 +114,37 @@ def test_drive_sends_everything_in_order_and_collects_every_acknowledgement():
     assert learner.in_flight == 0
     assert sum(sent) == 8
     assert (counts.accepted, counts.rejected, counts.duplicates) == (3, 1, 0)
+
+
+def test_drive_sends_a_resolution_only_when_every_prediction_before_it_is_acknowledged():
+    class Watching(RecordingLearner):
+        def resolve_markets_nowait(self, resolutions: list[MarketResolved]) -> Future:
+            assert self.in_flight == 0
+            return super().resolve_markets_nowait(resolutions)
+
+    drive(stream_of(*SIX), Watching())
+
+
+def test_drive_tries_a_busy_learner_again():
+    class BusyAtFirst(RecordingLearner):
+        refusals = 3
+
+        def _answer(self, size: int, usual: Any) -> Future:
+            if self.refusals:
+                self.refusals -= 1
+                raise BusyError("full", retry_after_ms=0)
+            return super()._answer(size, usual)
+
+    assert drive(stream_of(line()), BusyAtFirst()).accepted == 1
+
+
+def test_drive_gives_up_on_a_learner_that_stays_busy():
+    class Busy(RecordingLearner):
+        def _answer(self, size: int, usual: Any) -> Future:
+            raise BusyError("full", retry_after_ms=0)
+
+    with pytest.raises(BusyError):
+        drive(stream_of(line()), Busy())
 
 
 def test_drive_keeps_no_more_in_flight_than_its_window():
@@ -145,11 +182,15 @@ def test_drive_enters_the_shield_around_every_call_and_never_around_a_read():
     drive(EventStream(read_rows(lines(), "a.csv")), Watching(), shielded=shield)
 
 
-@pytest.mark.parametrize("as_result", [True, False])
-def test_an_item_the_learner_refuses_is_named_with_its_line(as_result):
-    errors = ((2, ConflictError("prediction e2/elo says other things")),)
-    answer = result(3, errors=errors)
-    learner = RecordingLearner({0: answer if as_result else BatchError(answer)})
+REFUSAL = ConflictError("prediction e2/elo says other things")
+REFUSED = result(3, errors=((2, REFUSAL),))
+
+
+@pytest.mark.parametrize("answer", [REFUSED, BatchError(REFUSED), [None, None, REFUSAL]], ids=repr)
+def test_an_item_the_learner_refuses_is_named_with_its_line(answer):
+    if isinstance(answer, list):
+        answer = [*(decision(row.prediction) for row in rows_of(line("e0"), line("e1"))), answer[2]]
+    learner = RecordingLearner({0: answer})
     with pytest.raises(InputDataError) as caught:
         drive(stream_of(*[line(f"e{index}") for index in range(3)]), learner)
     assert str(caught.value) == "INPUT_INVALID a.csv, line 4: CONFLICT prediction e2/elo says other things"
@@ -173,7 +214,8 @@ def test_a_submission_that_is_refused_at_once_is_named_with_its_line():
 
 
 @pytest.mark.parametrize("error", [StoreFailedError("disk full"), DeadlineExceededError("60 s")])
-def test_a_fault_of_the_learner_is_not_blamed_on_the_input(error):
+@pytest.mark.parametrize("per_item", [True, False])
+def test_a_fault_of_the_learner_is_not_blamed_on_the_input(error, per_item):
     with pytest.raises(HandicapperError) as caught:
-        drive(stream_of(line()), RecordingLearner({0: error}))
+        drive(stream_of(line()), RecordingLearner({0: [error] if per_item else error}))
     assert caught.value is error

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from handicapper.bin.cli import main
 from handicapper.bin.rows import read_rows
 from handicapper.bin.simulate import simulate
@@ -137,7 +138,7 @@ def test_replay_in_a_pipe_prints_plain_text_whatever_the_terminal(simulated):
     for columns in ("20", "300"):
         ran = subprocess.run(
             [*COMMAND, "replay", "-"],
-            stdin=simulated.open("rb"),
+            input=simulated.read_text(),
             env=os.environ | {"COLUMNS": columns, "FORCE_COLOR": "1", "TERM": "xterm"},
             capture_output=True,
             text=True,
@@ -190,7 +191,7 @@ def test_an_event_that_resolved_before_is_refused_with_its_line(tmp_path, capsys
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_waiting_replay_without_a_trace(number, code, tmp_path):
     """Once a megabyte went through the pipe (its capacity is far less), rows are being read."""
-    content = "".join(simulate(models=2, markets=6000)).encode()
+    content = "".join(simulate(models=2, markets=7000)).encode()
     assert len(content) > 1_000_000
     with subprocess.Popen(
         [*COMMAND, "replay", "-"],

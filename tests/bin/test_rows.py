@@ -5,6 +5,7 @@ import io
 from decimal import Decimal
 
 import pytest
+
 from handicapper.bin.errors import InputDataError
 from handicapper.bin.rows import COLUMNS, read_rows
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from handicapper.bin.cli import main
 from handicapper.bin.rows import Row, read_rows
 from handicapper.bin.simulate import simulate

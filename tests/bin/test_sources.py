@@ -6,6 +6,7 @@ import os
 import sys
 
 import pytest
+
 from handicapper.bin.errors import InputDataError, InputUnreadableError
 from handicapper.bin.rows import read_rows
 from handicapper.bin.sources import TextSource

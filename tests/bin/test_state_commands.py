@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+
 from handicapper.actors import Learner
 from handicapper.bin.cli import main
 from handicapper.bin.simulate import simulate
@@ -52,6 +54,14 @@ def test_models_lists_every_model(capsys):
     lines = shown(capsys, "models").splitlines()
     assert lines[0].split()[:2] == ["model", "n"]
     assert [each.split()[0] for each in lines[1:]] == ["noisy", "steady", "turncoat"]
+
+
+@pytest.mark.usefixtures("state")
+def test_models_as_of_the_last_event_have_more_evidence_than_now(capsys):
+    then = told(capsys, "models", "--as-of", AS_OF)["models"]
+    now = told(capsys, "models")["models"]
+    for before, after in zip(then, now, strict=True):
+        assert before["effective_sample_size"] > 10 * after["effective_sample_size"]
 
 
 def test_state_named_by_option_wins_over_the_environment(state, tmp_path, capsys, monkeypatch):
@@ -127,8 +137,7 @@ def test_a_reset_model_has_forgotten(capsys):
 
 @pytest.mark.usefixtures("state")
 def test_snapshot_says_what_it_holds(capsys):
-    receipt = told(capsys, "snapshot")
-    assert receipt["models"] == 3
+    assert told(capsys, "snapshot")["seq"] > 800
     assert "sequence number" in shown(capsys, "snapshot")
 
 
@@ -138,6 +147,38 @@ def test_verify_of_a_sound_state_is_ok(capsys):
     assert set(report) == set(VerifyReport.__struct_fields__)
     assert report["ok"] is True
     assert "result" in shown(capsys, "verify")
+
+
+@pytest.mark.parametrize("level", ["info", "warning"])
+@pytest.mark.usefixtures("state")
+def test_the_log_goes_to_standard_error_from_the_level_asked_for(level, capsys, monkeypatch):
+    monkeypatch.setenv("HANDICAPPER_LOG_LEVEL", level)
+    assert main(["models", "--json"]) == 0
+    written = capsys.readouterr()
+    json.loads(written.out)
+    events = re.findall(
+        r"^time=\S+Z level=INFO logger=handicapper\.\S+ event=(\S+) ", written.err, re.MULTILINE
+    )
+    assert events == (["opened", "closed"] if level == "info" else [])
+    assert len(events) == written.err.count("\n")
+
+
+@pytest.mark.usefixtures("state")
+def test_an_unknown_log_level_exits_64(capsys, monkeypatch):
+    monkeypatch.setenv("HANDICAPPER_LOG_LEVEL", "loud")
+    assert main(["models"]) == 64
+    assert "HANDICAPPER_LOG_LEVEL is 'loud'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("state")
+def test_state_commands_take_settings_from_a_file(tmp_path, capsys, monkeypatch):
+    settings = tmp_path / "s.toml"
+    settings.write_text("[online_learning.thresholds]\ninitial_threshold = 0.7\nmax_threshold = 0.7\n")
+    monkeypatch.setenv("HANDICAPPER_CONFIG", str(settings))
+    assert told(capsys, "params", "turncoat")["confidence_threshold"] <= 0.7
+    settings.write_text("nonsense = 1\n")
+    for command in ("models", "verify"):
+        assert main([command]) == 78
 
 
 def test_verify_that_finds_damage_exits_1(state, capsys, monkeypatch):

@@ -3,12 +3,13 @@ from __future__ import annotations
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from handicapper.bin.errors import InputDataError
 from handicapper.bin.rows import Row, read_rows
 from handicapper.bin.stream import EventStream, PredictionBatch, merge_rows
 from handicapper.protocol.messages import Prediction
-from hypothesis import given
-from hypothesis import strategies as st
 
 from .streams import hour, line, text
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import io
 
 import pytest
-from handicapper.bin.tables import Column, Table, cell_width, printable, render_plain, show, split_columns
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handicapper.bin.tables import Column, Table, cell_width, printable, render_plain, show, split_columns
 
 TABLE = Table(
     "Title",

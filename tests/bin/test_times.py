@@ -3,9 +3,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from handicapper.bin.times import format_time_ns, parse_time_ns
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handicapper.bin.times import format_time_ns, parse_time_ns
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -1,0 +1,89 @@
+"""Whether two inputs say the same: duplicates are answered, contradictions are named.
+
+Each function returns the receipt of the original, or None, or raises; none changes anything.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import asdict
+
+from ...protocol.errors import ConflictError, PredictedAfterResolutionError
+from ...protocol.messages import MarketResolved, Prediction, Receipt, TradeOutcome
+from .market import Ruling, Ticket, counts, outcome_x
+
+__all__ = ["agree", "agree_on_x", "same_outcome", "same_prediction", "same_ruling"]
+
+
+def same_prediction(ticket: Ticket, prediction: Prediction) -> Receipt:
+    recorded = ticket.prediction
+    assert recorded is not None
+    if recorded == prediction:
+        return Receipt(seq=ticket.row_id, duplicate=True)
+    was, now = asdict(recorded), asdict(prediction)
+    fields = ", ".join(f"{name} {was[name]!r} != {now[name]!r}" for name in was if was[name] != now[name])
+    raise ConflictError(
+        f"prediction {prediction.prediction_id!r} was recorded with other content ({fields}); "
+        "a new prediction needs a new prediction_id"
+    )
+
+
+def same_ruling(ruling: Ruling, resolution: MarketResolved) -> Receipt:
+    recorded = ruling.resolution
+    if recorded.void == resolution.void and recorded.payouts == resolution.payouts:
+        return Receipt(seq=ruling.seq, duplicate=True)
+    raise ConflictError(
+        f"market {resolution.market_id!r} revision {resolution.revision} ({resolution.status}) was recorded as "
+        f"{shown(recorded)}, now {shown(resolution)}; send revision {resolution.revision + 1} to correct it"
+    )
+
+
+def same_outcome(ticket: Ticket, recorded: TradeOutcome, outcome: TradeOutcome) -> Receipt | None:
+    same = (
+        recorded.model_id == outcome.model_id
+        and recorded.predicted_outcome == outcome.predicted_outcome
+        and recorded.actual_outcome == outcome.actual_outcome
+    )
+    if same and recorded.pnl is None and outcome.pnl is not None:
+        return None
+    if same and (outcome.pnl is None or recorded.pnl == outcome.pnl):
+        return Receipt(seq=ticket.outcome_seq, duplicate=True)
+    raise ConflictError(
+        f"the outcome of prediction {outcome.prediction_id!r} was recorded as "
+        f"{recorded.actual_outcome!r} for {recorded.predicted_outcome!r} of {recorded.model_id!r}, P&L {recorded.pnl}; "
+        f"now {outcome.actual_outcome!r} for {outcome.predicted_outcome!r} of {outcome.model_id!r}, P&L {outcome.pnl}"
+    )
+
+
+def agree(ticket: Ticket, prediction: Prediction) -> None:
+    """Raise unless a trade outcome and its prediction speak of the same thing."""
+    outcome = ticket.outcome
+    assert outcome is not None
+    what = f"prediction {prediction.prediction_id!r} and its trade outcome contradict each other: "
+    if outcome.model_id != prediction.model_id:
+        raise ConflictError(f"{what}model_id {prediction.model_id!r} against {outcome.model_id!r}")
+    if outcome.predicted_outcome != prediction.outcome:
+        raise ConflictError(f"{what}outcome {prediction.outcome!r} against {outcome.predicted_outcome!r}")
+    if outcome.confidence is not None and outcome.confidence != prediction.confidence:
+        raise ConflictError(f"{what}confidence {prediction.confidence!r} against {outcome.confidence!r}")
+    if prediction.predicted_at > outcome.resolved_at:
+        raise PredictedAfterResolutionError(
+            f"{what}made at {prediction.predicted_at}, ended before that, at {outcome.resolved_at}"
+        )
+
+
+def agree_on_x(outcome: TradeOutcome, prediction: Prediction, ruling: Ruling) -> None:
+    """Raise unless a resolution says of a prediction what its trade outcome said."""
+    resolution = ruling.resolution
+    if not resolution.void and not counts(prediction, resolution):
+        return
+    payouts = resolution.payouts or {}
+    if resolution.void or payouts.get(prediction.outcome, 0.0) != outcome_x(outcome):
+        raise ConflictError(
+            f"market {prediction.market_id!r} revision {resolution.revision} is {shown(resolution)}, but the trade "
+            f"outcome of prediction {prediction.prediction_id!r} says {outcome.actual_outcome!r}; "
+            f"a resolution with revision {resolution.revision + 1} overrules trade outcomes"
+        )
+
+
+def shown(resolution: MarketResolved) -> str:
+    return "void" if resolution.void else f"payouts {resolution.payouts}"
