@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pykka
 from pykka._envelope import Envelope
 
-from ..config import Settings
+from ..config import Settings, default_settings
 from ..protocol.errors import BusyError, ClosedError, DeadlineExceededError, HandicapperError
 from ..protocol.messages import DeadLetter, Statistics
 from .log import get_logger
@@ -109,12 +109,14 @@ class Engine:
     def __init__(
         self,
         state_dir: str | os.PathLike[str],
-        settings: Settings,
+        settings: Settings | None,
         clock: Clock,
         create: bool,
         accept_loss: bool,
     ) -> None:
-        self.settings, self.clock = settings, clock
+        self._settings_given = settings is not None
+        self.settings = settings = default_settings() if settings is None else settings
+        self.clock = clock
         self.rules = settings.learning_rules()
         self.admission = Admission(settings.limits.in_flight_inputs_max)
         self.state = "accepting"
@@ -147,7 +149,8 @@ class Engine:
             self._blocking[0], limits.batch_inputs_max, name="persister", messages_max=2 * mailbox + 1024
         )
         self._started.append(self.persister)
-        request = Open(self.directory, self.settings, self.rules, create or self.directory.used, accept_loss)
+        table = self.directory.table_of(self.settings.persistence.db_table, self._settings_given)
+        request = Open(self.directory, self.settings, table, create and not self.directory.used, accept_loss)
         restored, self.store = self.persister.ask(request)
         for state in restored.states.values():
             self.roster.add(state)
@@ -216,9 +219,11 @@ class Engine:
         self._started += start_in_order(starters, start_timeout=stop_timeout, stop_timeout=stop_timeout)
 
     def _follow_rules(self, restored: Restored) -> None:
-        """Journal the settings in force, if they are not the last ones journaled."""
+        """Journal the rules in force, if they are not the last ones journaled; without settings those stay."""
         history = restored.book.rules_history
-        if not history or history[-1][1] != self.rules:
+        if history and not self._settings_given:
+            self.rules = history[-1][1]
+        elif not history or history[-1][1] != self.rules:
             self.submit([RulesInForce(self.rules)], single=True, timeout=60.0).get(60.0)
 
     def _model_failed(self, failure: Failure) -> None:

@@ -1,73 +1,90 @@
-"""Signals on their way through the gate: out to their models, back together, into the book."""
+"""Signals through the gate: each model decides about its own, in the router's turn.
+
+Asking down while holding the turn keeps the order of inputs: what was submitted after a signal is numbered
+after it. An idle model answers in place; one that has mail works it off first, on this thread. A model that
+is being rebuilt is not waited for: its signals are refused and recorded, to be scored all the same.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import pykka
+from pykka._envelope import Envelope
 
 from ..config import LearningRules
-from ..protocol.errors import HandicapperError
+from ..protocol.errors import BusyError, HandicapperError
 from ..protocol.messages import Prediction, SignalDecision
-from .model import GateAnswer
+from .model import AskGate
+from .roster import ModelRef, Roster
+from .runtime.cell import NOT_IDLE
 from .runtime.future import LeanFuture
 from .state import views
 from .state.entries import Gate
 from .state.intake import Intake
 from .state.model_state import ModelState
 
-__all__ = ["PendingSignals", "gate_unknown"]
+__all__ = ["GATE_SECONDS_MAX", "decide_signals"]
 
-Signal = tuple[int, float, int]
-"""(index in the batch, confidence, predicted_at)."""
+GATE_SECONDS_MAX = 0.25
+"""How long a model may take to get to its signals; the router, and so everybody, waits for it."""
 
-
-class PendingSignals:
-    """One call's signals while their models decide."""
-
-    def __init__(self, predictions: list[Prediction], reply: LeanFuture[Any]) -> None:
-        self.predictions = predictions
-        self.reply = reply
-        self.results: list[SignalDecision | HandicapperError | None] = [None] * len(predictions)
-        self.groups: dict[str, list[Signal]] = {}
-        self._gates: list[tuple[int, Gate]] = []
-
-    def group(self, intake: Intake) -> dict[str, list[Signal]]:
-        """Answer what needs no model (duplicates, refusals), and group the others by model."""
-        for index, prediction in enumerate(self.predictions):
-            try:
-                self.results[index] = intake.earlier_decision(prediction)
-            except HandicapperError as error:
-                self.results[index] = error
-            if self.results[index] is None:
-                signal = (index, prediction.confidence, prediction.predicted_at)
-                self.groups.setdefault(prediction.model_id, []).append(signal)
-        return dict(self.groups)
-
-    def take(self, answer: GateAnswer) -> None:
-        """Take one model's answer; a second one of the same model is ignored."""
-        if self.groups.pop(answer.model_id, None) is not None:
-            self._gates.extend(answer.gates)
-
-    @property
-    def complete(self) -> bool:
-        """Every model has answered."""
-        return not self.groups
-
-    def record(self, intake: Intake) -> list[SignalDecision | HandicapperError]:
-        """Record all in the order of the call; what changed meanwhile is decided by the book again."""
-        for index, gate in sorted(self._gates, key=lambda item: item[0]):
-            try:
-                self.results[index] = intake.accept_gated(self.predictions[index], gate)
-            except HandicapperError as error:
-                self.results[index] = error
-        return [result for result in self.results if result is not None]
+SignalResult = SignalDecision | HandicapperError
 
 
-def gate_unknown(
-    model_id: str, rules: LearningRules, signals: list[Signal], reason: str | None
-) -> list[tuple[int, Gate]]:
-    """Gate by the initial parameters; with a ``reason`` refuse, whatever the confidence."""
-    blank = ModelState(model_id, rules)
-    if reason is not None:
-        refusal = views.refuse(reason, views.initial_params(rules), 0)
-        return [(index, refusal) for index, _, _ in signals]
-    return [(index, views.decide_gate(blank, confidence, at)) for index, confidence, at in signals]
+def decide_signals(
+    predictions: list[Prediction], intake: Intake, roster: Roster, rules: LearningRules
+) -> list[SignalResult]:
+    """Gate and take in signals; a decision or an error for each, in order."""
+    results: list[SignalResult | None] = [None] * len(predictions)
+    groups: dict[str, list[int]] = {}
+    for index, prediction in enumerate(predictions):
+        try:
+            results[index] = intake.earlier_decision(prediction)
+        except HandicapperError as error:
+            results[index] = error
+        if results[index] is None:
+            groups.setdefault(prediction.model_id, []).append(index)
+    gates: dict[int, Gate] = {}
+    for model_id, indices in groups.items():
+        signals = [(predictions[index].confidence, predictions[index].predicted_at) for index in indices]
+        gates.update(zip(indices, _gates_of(model_id, signals, roster, rules), strict=True))
+    for index in sorted(gates):
+        try:
+            results[index] = intake.accept_gated(predictions[index], gates[index])
+        except HandicapperError as error:
+            results[index] = error
+    return [result for result in results if result is not None]
+
+
+def _gates_of(
+    model_id: str, signals: list[tuple[float, int]], roster: Roster, rules: LearningRules
+) -> list[Gate]:
+    ref = roster.refs.get(model_id)
+    if ref is None:
+        blank = ModelState(model_id, rules)
+        return [views.decide_gate(blank, confidence, at) for confidence, at in signals]
+    if model_id not in roster.failed:
+        gates = _ask(ref, AskGate(signals))
+        if gates is not None:
+            return gates
+    status = roster.status_of(model_id)
+    reason = "failed" if status == "failed" else "restarting"
+    return [views.refuse(reason, views.initial_params(rules), 0)] * len(signals)
+
+
+def _ask(ref: ModelRef, question: AskGate) -> list[Gate] | None:
+    """The model's answer; None if it cannot give one now."""
+    cell = ref.cell
+    try:
+        answer = cell.ask_idle(question)
+        if answer is not NOT_IDLE:
+            return answer
+        if cell.failure is not None or cell.suspended or cell.closed:
+            return None
+        future: LeanFuture[list[Gate]] = LeanFuture(cell)
+        cell.put(Envelope(question, future))
+        return future.get(timeout=GATE_SECONDS_MAX)
+    except (pykka.Timeout, pykka.ActorDeadError, BusyError):
+        return None
+    except Exception as error:  # noqa: BLE001  # one model's fault must not become the router's
+        cell.scheduler.dead_letters.add(cell.name, f"raised {error!r}", question, 1)
+        return None

@@ -24,7 +24,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from ..config import Settings, check_settings, default_settings
+from ..config import Settings, check_settings
 from ..protocol.errors import (
     BatchError,
     HandicapperError,
@@ -89,7 +89,8 @@ class Learner:
 
     Args:
         state_dir: the state directory.
-        settings: defaults to the shipped ones.
+        settings: without them a new directory follows the shipped ones, and a used one keeps following the
+            learning rules it was last opened with.
         clock: where "now" comes from; for tests and simulations.
         create: make the directory if there is none.
         accept_loss: open even if acknowledged inputs cannot be read any more, and go on without them.
@@ -111,7 +112,7 @@ class Learner:
         create: bool = True,
         accept_loss: bool = False,
     ) -> None:
-        checked = check_settings(default_settings() if settings is None else settings)
+        checked = None if settings is None else check_settings(settings)
         self._clock = SystemClock() if clock is None else clock
         self._engine = Engine(state_dir, checked, self._clock, create, accept_loss)
 

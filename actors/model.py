@@ -11,10 +11,9 @@ from .records import encode, seal
 from .runtime.actor import PooledActor
 from .state import views
 from .state.delivery import Delivery
-from .state.entries import Gate
 from .state.model_state import ModelState
 
-__all__ = ["AskDraw", "AskGate", "AskRecord", "AskView", "GateAnswer", "HistoryTooShortError", "ModelActor"]
+__all__ = ["AskDraw", "AskGate", "AskRecord", "AskView", "HistoryTooShortError", "ModelActor"]
 
 
 class HistoryTooShortError(Exception):
@@ -44,19 +43,9 @@ class AskRecord(Struct, frozen=True):
 
 
 class AskGate(Struct, frozen=True):
-    """Signals to be gated at this place in the mailbox: (index, confidence, predicted_at)."""
+    """Signals to be gated at this place in the mailbox: (confidence, predicted_at)."""
 
-    batch: Any
-    signals: list[tuple[int, float, int]]
-    answer: Callable[[GateAnswer], object]
-
-
-class GateAnswer(Struct, frozen=True):
-    """What the gate said of some signals of a batch."""
-
-    batch: Any
-    model_id: str
-    gates: list[tuple[int, Gate]]
+    signals: list[tuple[float, int]]
 
 
 class ModelActor(PooledActor):
@@ -78,15 +67,8 @@ class ModelActor(PooledActor):
         if kind is AskView:
             return message.view(self.state, message.as_of)
         if kind is AskGate:
-            return self._gate(message)
+            return [views.decide_gate(self.state, confidence, at) for confidence, at in message.signals]
         if kind is AskRecord:
             key = self.state.model_id.encode()
             return key, seal(key, encode(self.state.to_record()))
         raise TypeError(f"a model cannot handle {message!r:.200}")
-
-    def _gate(self, message: AskGate) -> None:
-        state = self.state
-        gates = [
-            (index, views.decide_gate(state, confidence, at)) for index, confidence, at in message.signals
-        ]
-        message.answer(GateAnswer(message.batch, state.model_id, gates))

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 from pykka._envelope import Envelope
 
-from ..config import LearningRules, Settings
+from ..config import Settings
 from ..protocol.errors import StoreFailedError
 from .records import encode, key_number, number_key, seal, unseal
 from .restore import Restored, restore
@@ -33,7 +33,7 @@ class Open(Struct, frozen=True):
 
     directory: StateDirectory
     settings: Settings
-    rules: LearningRules
+    models_table: str
     create: bool
     accept_loss: bool
 
@@ -64,6 +64,7 @@ class PersisterActor(PooledActor):
         super().__init__()
         self._batch_inputs_max = batch_inputs_max
         self._directory: StateDirectory | None = None
+        self._models_table = ""
         self.store: Store | None = None
         self.durable_seq = 0
         self.commits = 0
@@ -97,17 +98,16 @@ class PersisterActor(PooledActor):
 
     def _restore(self, message: Open) -> tuple[Restored, Store]:
         persistence = message.settings.persistence
-        self._directory = message.directory
+        self._directory, self._models_table = message.directory, message.models_table
         store = self.store = Store(
             message.directory.path,
-            persistence.db_table,
+            message.models_table,
             persistence.initial_map_mib,
             persistence.map_mib_max,
             create=message.create,
         )
         restored = restore(
             store,
-            message.rules,
             persistence.idempotency_filter_mib,
             message.settings.limits,
             message.accept_loss,
@@ -131,7 +131,7 @@ class PersisterActor(PooledActor):
                 last = batches[-1]
                 self.durable_seq = last.first_seq + len(last.entries) - 1
                 if self._directory is not None:
-                    self._directory.mark_used()
+                    self._directory.mark_used(self._models_table)
         except Exception as error:  # noqa: BLE001  # whatever it was: none of these is durable
             self._refuse(batches, error)
             return

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from ..config import LearningRules, Limits
+from ..config import Limits
 from ..protocol.errors import StateDamagedError
 from .archive import Archive
 from .records import (
@@ -73,7 +73,6 @@ class Restored(Struct):
 
 def restore(
     store: Store,
-    rules: LearningRules,
     filter_mib: int,
     limits: Limits,
     accept_loss: bool = False,
@@ -85,7 +84,7 @@ def restore(
 
     """
     restored = Restored(
-        Book(rules.learn_on, limits.pending_predictions_max, limits.models_max),
+        Book(limits.pending_predictions_max, limits.models_max),
         {},
         {},
         Archive(store, filter_mib),
@@ -103,7 +102,7 @@ def restore(
                 "the first input; restore the directory from a backup"
             ) from error
         restored = Restored(
-            Book(rules.learn_on, limits.pending_predictions_max, limits.models_max),
+            Book(limits.pending_predictions_max, limits.models_max),
             {},
             {},
             Archive(store, filter_mib),

@@ -9,17 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
-from pykka import ActorDeadError
 from pykka._envelope import Envelope
 
 from ..config import Settings
 from ..protocol.errors import BusyError, HandicapperError, RuntimeFaultError, StoreFailedError
-from ..protocol.messages import Prediction, SignalDecision
-from .gating import PendingSignals, gate_unknown
-from .model import AskGate, GateAnswer
+from ..protocol.messages import Prediction
+from .gating import decide_signals
 from .persister import JournalBatch
 from .restore import Restored
-from .roster import ModelRef, Roster
+from .roster import Roster
 from .runtime.actor import PooledActor
 from .runtime.clock import Clock
 from .runtime.dispatcher import Dispatcher
@@ -35,10 +33,8 @@ from .state.rebuild import model_history
 
 __all__ = [
     "AskHistory",
-    "DropGate",
     "History",
     "HistoryRead",
-    "ModelGivenUp",
     "RouterActor",
     "Signals",
     "Submit",
@@ -88,23 +84,10 @@ class HistoryRead(Struct, frozen=True):
     """The model's history was read: snapshots may go on."""
 
 
-class ModelGivenUp(Struct, frozen=True):
-    """A model failed too often and was stopped."""
-
-    model_id: str
-    reason: str
-
-
 class StoreBroken(Struct, frozen=True):
     """The journal cannot be written any more."""
 
     error: StoreFailedError
-
-
-class DropGate(Struct, frozen=True):
-    """These signals' model will not answer."""
-
-    question: AskGate
 
 
 class RouterActor(PooledActor):
@@ -130,14 +113,13 @@ class RouterActor(PooledActor):
         self._clock = clock
         self._replies: list[tuple[LeanFuture[Any], Any]] = []
         self._overflow: list[tuple[str, Delivery]] = []
-        self._signals: set[PendingSignals] = set()
         self._snapshot_inputs_max = settings.persistence.snapshot_inputs_max
         self._since_snapshot = restored.replayed
         self.snapshots = Snapshotter(restored, roster, persister, dispatcher, clock, self._snapshot_done)
 
     def on_start(self) -> None:
         """Learn the own ref, which an instance knows only once it runs."""
-        tell = self._answer_gate = self.actor_ref.tell
+        tell = self.actor_ref.tell
         self._store_failed = lambda error: tell(StoreBroken(error))
         self.snapshots.tell_router = self.actor_ref.tell
 
@@ -179,8 +161,6 @@ class RouterActor(PooledActor):
             self._submit(message)
         elif isinstance(message, Signals):
             self._gate(message)
-        elif isinstance(message, GateAnswer):
-            self._gated(message)
         elif isinstance(message, TakeSnapshot):
             self._expire()
             self._flush()
@@ -189,10 +169,6 @@ class RouterActor(PooledActor):
             return self._history(message.model_id)
         elif isinstance(message, HistoryRead):
             self.snapshots.release()
-        elif isinstance(message, ModelGivenUp):
-            self._given_up(message)
-        elif isinstance(message, DropGate):
-            self._drop_gate(message.question)
         elif isinstance(message, StoreBroken):
             self.failure = self.failure or message.error
         else:
@@ -227,61 +203,9 @@ class RouterActor(PooledActor):
         self.archive.bring_back(self.book, message.predictions)
         # The gate answers from the state as of everything numbered so far.
         self._deliver()
-        pending = PendingSignals(message.predictions, message.reply)
-        groups = pending.group(self.intake)
-        self._signals.add(pending)
-        for model_id, signals in groups.items():
-            ref = self._roster.refs.get(model_id)
-            if ref is None or model_id in self._roster.failed:
-                reason = None if ref is None else "failed"
-                answers = gate_unknown(model_id, self.book.rules_at(self.book.seq), signals, reason)
-                pending.take(GateAnswer(pending, model_id, answers))
-            else:
-                self._ask_gate(ref, AskGate(pending, signals, self._answer_gate))
-        if pending.complete:
-            self._record_signals(pending)
-
-    def _ask_gate(self, ref: ModelRef, question: AskGate) -> None:
-        try:
-            ref.tell(question)
-        except (BusyError, ActorDeadError):
-            # None of the call's signals may be recorded once it is refused.
-            self._signals.discard(question.batch)
-            raise
-
-    def _gated(self, answer: GateAnswer) -> None:
-        pending: PendingSignals = answer.batch
-        pending.take(answer)
-        if pending.complete:
-            self._record_signals(pending)
-
-    def _record_signals(self, pending: PendingSignals) -> None:
-        if pending not in self._signals:
-            return
-        self._signals.discard(pending)
-        results: list[SignalDecision | HandicapperError] = pending.record(self.intake)
-        self._replies.append((pending.reply, results))
-
-    def _drop_gate(self, question: AskGate) -> None:
-        model_id = next(
-            (m for m, signals in question.batch.groups.items() if signals is question.signals), None
-        )
-        if model_id is not None:
-            rules = self.book.rules_at(self.book.seq)
-            self._gated(
-                GateAnswer(
-                    question.batch, model_id, gate_unknown(model_id, rules, question.signals, "failed")
-                )
-            )
-
-    def _given_up(self, message: ModelGivenUp) -> None:
-        """Signals that wait for a model that will not answer are refused on its behalf."""
         rules = self.book.rules_at(self.book.seq)
-        for pending in list(self._signals):
-            signals = pending.groups.get(message.model_id)
-            if signals:
-                answers = gate_unknown(message.model_id, rules, signals, "failed")
-                self._gated(GateAnswer(pending, message.model_id, answers))
+        results = decide_signals(message.predictions, self.intake, self._roster, rules)
+        self._replies.append((message.reply, results))
 
     def _expire(self) -> None:
         now_ns = self._clock.now_ns()

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from ..protocol.errors import StateDamagedError, StateError, StateLockedError, StateSchemaError
+from ..protocol.errors import SettingsError, StateDamagedError, StateError, StateLockedError, StateSchemaError
 from .records import SCHEMA_VERSION
 
 __all__ = ["DATA_FILE", "MARKER_FILE", "StateDirectory"]
@@ -29,6 +29,7 @@ class Marker(msgspec.Struct):
     """Contents of the marker file."""
 
     schema: int
+    models_table: str
     product: str = "handicapper"
 
 
@@ -58,7 +59,10 @@ class StateDirectory:
             ) from error
         try:
             self._take_lock()
-            self.used = self._check_marker()
+            marker = self._read_marker()
+            self.used = marker is not None
+            self.models_table = None if marker is None else marker.models_table
+            """Name of the table of model states, once there is one."""
         except BaseException:
             self.release()
             raise
@@ -77,22 +81,22 @@ class StateDirectory:
         except OSError as error:
             raise StateError(f"state directory {self.path} cannot be written: {error.strerror}") from error
 
-    def _check_marker(self) -> bool:
-        """Whether the directory was in use before."""
+    def _read_marker(self) -> Marker | None:
+        """The marker of a directory that was in use before."""
         marker, data = self.path / MARKER_FILE, self.path / DATA_FILE
         try:
             text = marker.read_bytes()
         except FileNotFoundError:
-            return False
+            return None
         except OSError as error:
             raise StateError(f"{marker} cannot be read: {error.strerror}") from error
         try:
-            schema = msgspec.json.decode(text, type=Marker).schema
+            found = msgspec.json.decode(text, type=Marker)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateDamagedError(f"{marker} is damaged ({error}); restore it from a backup") from error
-        if schema != SCHEMA_VERSION:
+        if found.schema != SCHEMA_VERSION:
             raise StateSchemaError(
-                f"state directory {self.path} has schema {schema}, this release reads schema {SCHEMA_VERSION}; "
+                f"state directory {self.path} has schema {found.schema}, this release reads schema {SCHEMA_VERSION}; "
                 "open it with the release that wrote it"
             )
         if not data.exists() or data.stat().st_size == 0:
@@ -100,16 +104,16 @@ class StateDirectory:
                 f"{data} is missing or empty, although this directory was in use; restore it from a backup, or "
                 f"remove {marker} to begin again with nothing"
             )
-        return True
+        return found
 
-    def mark_used(self) -> None:
+    def mark_used(self, models_table: str) -> None:
         """Write the marker, durably; called once the first data is durable."""
         if self.used:
             return
         temporary = self.path / (MARKER_FILE + ".new")
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, msgspec.json.encode(Marker(SCHEMA_VERSION)))
+            os.write(fd, msgspec.json.encode(Marker(SCHEMA_VERSION, models_table)))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -120,6 +124,23 @@ class StateDirectory:
         finally:
             os.close(directory)
         self.used = True
+
+    def table_of(self, wanted: str, given: bool) -> str:
+        """The table of model states: the one this directory was made with.
+
+        Raises:
+            SettingsError: the settings that were ``given`` name another one.
+
+        """
+        made_with = self.models_table
+        if made_with is not None and given and made_with != wanted:
+            raise SettingsError(
+                [
+                    f"persistence.db_table was {wanted!r}, but {self.path} was made with {made_with!r}; "
+                    f"set it to {made_with!r}, or use another directory"
+                ]
+            )
+        return made_with or wanted
 
     def release(self) -> None:
         """Let go of the lock; safe to call twice."""

@@ -12,10 +12,10 @@ from typing import Any
 from ..config import Supervision
 from ..protocol.errors import HandicapperError
 from .log import get_logger
-from .model import AskGate, HistoryTooShortError, ModelActor
+from .model import HistoryTooShortError, ModelActor
 from .restore import archived_history
 from .roster import Roster
-from .router import AskHistory, DropGate, History, HistoryRead, ModelGivenUp
+from .router import AskHistory, History, HistoryRead
 from .runtime.actor import PooledActor
 from .runtime.cell import Cell
 from .runtime.clock import Clock
@@ -79,17 +79,9 @@ class SupervisorActor(PooledActor):
         for text in poison:
             dead_letters.add(failure.name, "poison: not folded", text, failure.attempts)
         failure.resume(retry=retry, actor=ModelActor(state))
-        if not retry:
-            self._drop_questions(failure)
         _log.info(
             "model rebuilt", model=model_id, n=state.now.n, applied_seq=state.applied_seq, poison=len(poison)
         )
-
-    def _drop_questions(self, failure: Failure) -> None:
-        """Signals that wait for a dead letter's answer are answered by the router."""
-        for message in failure.messages:
-            if isinstance(message, AskGate):
-                self._router.tell(DropGate(message))
 
     def _rebuild(self, model_id: str) -> tuple[ModelState, list[str]]:
         """From the archive and what the router has in memory, as of one sequence number."""
@@ -112,7 +104,6 @@ class SupervisorActor(PooledActor):
     def _give_up(self, failure: Failure, model_id: str, reason: str) -> None:
         self._roster.failed[model_id] = reason
         failure.stop()
-        self._router.tell(ModelGivenUp(model_id, reason))
         _log.critical("model given up; the others go on", model=model_id, reason=reason)
 
 

@@ -47,7 +47,7 @@ def verify_state(state_dir: str | os.PathLike[str], settings: Settings | None = 
         persistence = checked.persistence
         store = Store(
             directory.path,
-            persistence.db_table,
+            directory.table_of(persistence.db_table, settings is not None),
             persistence.initial_map_mib,
             persistence.map_mib_max,
             create=False,
@@ -69,7 +69,7 @@ def _verify(store: Store, settings: Settings) -> VerifyReport:
     if not damaged:
         try:
             filter_mib = settings.persistence.idempotency_filter_mib
-            restored = restore(store, settings.learning_rules(), filter_mib, settings.limits)
+            restored = restore(store, filter_mib, settings.limits)
         except StateDamagedError as error:
             damaged.append(str(error))
         else:

@@ -1,9 +1,7 @@
 """Drives a learner with an event stream, as fast as it takes it and in exactly the stream's order.
 
 Batches are submitted without waiting, up to a bounded number of inputs in flight; acknowledgements are
-collected in the order of submission. Only before a resolution everything is waited for: predictions get
-their place in the journal when their models' gates have answered, and a resolution sent right after them
-could overtake them. An error the learner finds is reported at the line it came from.
+collected in the order of submission. An error the learner finds is reported at the line it came from.
 """
 
 from __future__ import annotations
@@ -86,8 +84,7 @@ def drive(
     totals = [0, 0, 0]
     for batch in stream:
         with shielded():
-            barrier = isinstance(batch, ResolutionBatch)
-            while window and (barrier or in_flight + len(batch.items) > in_flight_inputs_max):
+            while window and in_flight + len(batch.items) > in_flight_inputs_max:
                 in_flight -= _collect(window.popleft(), totals)
             window.append(_InFlight(_submit(learner, batch), batch))
         in_flight += len(batch.items)

@@ -186,7 +186,8 @@ class SignalDecision(Struct, frozen=True, kw_only=True):
     model_id: str
     accepted: bool
     reason: str
-    """``accepted``, ``below_threshold``, ``paused`` or ``failed``."""
+    """``accepted``; or why not: ``below_threshold``, ``paused``, ``restarting`` (the model is being rebuilt),
+    ``failed`` (it was given up), ``recorded_before`` (as a plain prediction, which was never decided)."""
     confidence: float
     confidence_threshold: float
     weight: float
@@ -309,7 +310,9 @@ class SnapshotReceipt(Struct, frozen=True, kw_only=True):
 
     seq: int
     models: int
+    """Models whose state it wrote: those that changed since the one before."""
     markets: int
+    """Markets it wrote, likewise."""
     bytes: int
     seconds: float
 

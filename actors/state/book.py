@@ -67,14 +67,10 @@ class Book:
     ``unsaved`` holds the markets that changed since the last :meth:`cut`.
     """
 
-    def __init__(
-        self,
-        learn_on: Literal["final", "proposed"] = "final",
-        pending_max: int = 2**62,
-        models_max: int = 2**62,
-    ) -> None:
+    def __init__(self, pending_max: int = 2**62, models_max: int = 2**62) -> None:
         self.seq = 0
-        self.learn_on: Literal["final", "proposed"] = learn_on
+        self.learn_on: Literal["final", "proposed"] = "final"
+        """From the rules in force: which resolutions teach."""
         self.pending_max = pending_max
         self.models_max = models_max
         self.pending = 0

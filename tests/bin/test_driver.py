@@ -116,15 +116,6 @@ def test_drive_sends_everything_in_order_and_collects_every_acknowledgement():
     assert (counts.accepted, counts.rejected, counts.duplicates) == (3, 1, 0)
 
 
-def test_drive_sends_a_resolution_only_when_every_prediction_before_it_is_acknowledged():
-    class Watching(RecordingLearner):
-        def resolve_markets_nowait(self, resolutions: list[MarketResolved]) -> Future:
-            assert self.in_flight == 0
-            return super().resolve_markets_nowait(resolutions)
-
-    drive(stream_of(*SIX), Watching())
-
-
 def test_drive_tries_a_busy_learner_again():
     class BusyAtFirst(RecordingLearner):
         refusals = 3
