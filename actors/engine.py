@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from threading import Condition
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pykka
 from pykka._envelope import Envelope
@@ -32,9 +32,12 @@ from .state.intake import Submission
 from .state_directory import StateDirectory
 from .supervisor import SupervisorActor
 
-__all__ = ["Engine", "Reply"]
+__all__ = ["TIMEOUT_SECONDS", "Engine", "Reply"]
 
 T = TypeVar("T")
+
+TIMEOUT_SECONDS: Final = 30.0
+"""How long a call waits if it is not told."""
 
 _log = get_logger("engine")
 

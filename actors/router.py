@@ -168,10 +168,14 @@ class RouterActor(PooledActor):
         elif isinstance(message, AskHistory):
             return self._history(message.model_id)
         elif isinstance(message, HistoryRead):
+            # May begin a snapshot: what the book has taken in must have been told to the models before.
+            self._flush()
             self.snapshots.release()
         elif isinstance(message, StoreBroken):
             self.failure = self.failure or message.error
         else:
+            # The end of one snapshot may begin the next: the same.
+            self._flush()
             self.snapshots.handle(message)
         return None
 

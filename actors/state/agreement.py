@@ -15,6 +15,7 @@ __all__ = ["agree", "agree_on_x", "same_outcome", "same_prediction", "same_rulin
 
 
 def same_prediction(ticket: Ticket, prediction: Prediction) -> Receipt:
+    """Receipt of the prediction recorded under this id; ConflictError if it is another one."""
     recorded = ticket.prediction
     assert recorded is not None
     if recorded == prediction:
@@ -28,6 +29,10 @@ def same_prediction(ticket: Ticket, prediction: Prediction) -> Receipt:
 
 
 def same_ruling(ruling: Ruling, resolution: MarketResolved) -> Receipt:
+    """Receipt of the ruling recorded at this revision and status; ConflictError if it pays otherwise.
+
+    Two sources may date the same result differently: the first date stands.
+    """
     recorded = ruling.resolution
     if recorded.void == resolution.void and recorded.payouts == resolution.payouts:
         return Receipt(seq=ruling.seq, duplicate=True)
@@ -38,6 +43,12 @@ def same_ruling(ruling: Ruling, resolution: MarketResolved) -> Receipt:
 
 
 def same_outcome(ticket: Ticket, recorded: TradeOutcome, outcome: TradeOutcome) -> Receipt | None:
+    """Receipt of the outcome recorded for this prediction; None if this one adds a missing P&L.
+
+    Raises:
+        ConflictError: they differ.
+
+    """
     same = (
         recorded.model_id == outcome.model_id
         and recorded.predicted_outcome == outcome.predicted_outcome

@@ -43,7 +43,9 @@ def fingerprint(identifier: str) -> int:
     >>> fingerprint("p1") == fingerprint("p2"), 0 <= fingerprint("p1") < 2**61
     (False, True)
     """
-    return int.from_bytes(identifier.encode() + b"\1", "little") % PRIME
+    # Short ids are smaller than the prime: without the shift they would stay as they are, and a Bloom
+    # filter would find ids that differ in their last digits only at the same places.
+    return (int.from_bytes(identifier.encode() + b"\1", "little") << 64) % PRIME
 
 
 class BloomFilter:

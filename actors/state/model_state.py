@@ -157,13 +157,19 @@ class ModelState:
     def _advance_checkpoints(self) -> None:
         self.older, self.older_row = self.newer, self.newer_row
         self.newer, self.newer_row = self.now.copy(), self.history.end
-        self.history.drop_before(min(self.older_row, self.older.window_start))
+        self._drop_old_rows()
 
     def _checkpoint_here(self) -> None:
         """What was learned under other rules is not folded again under these."""
         self.older, self.older_row = self.now.copy(), self.history.end
         self.newer, self.newer_row = self.now.copy(), self.history.end
-        self.history.drop_before(min(self.older_row, self.older.window_start))
+        self._drop_old_rows()
+
+    def _drop_old_rows(self) -> None:
+        """Without a confidence in the window, nothing before the older checkpoint is looked at again."""
+        older = self.older
+        first = min(self.older_row, older.window_start) if older.window_count else self.older_row
+        self.history.drop_before(first)
 
     def _follow(self, rules: LearningRules) -> None:
         self.rules = rules
@@ -171,6 +177,7 @@ class ModelState:
         if now.n == 0:
             now.threshold = rules.initial_threshold
         now.threshold = min(max(now.threshold, rules.min_threshold), rules.max_threshold)
+        _slide_window(now, rules.calibration_window, self.history)
         self._checkpoint_here()
 
     def _forget(self) -> None:
@@ -275,7 +282,12 @@ def _fold_confidence(
         s.window_start, s.window_error_sum = end - 1, 0.0
     s.window_error_sum += confidence - x
     s.window_count += 1
-    while s.window_count > rules.calibration_window:
+    _slide_window(s, rules.calibration_window, history)
+
+
+def _slide_window(s: LearnedStatistics, size: int, history: History) -> None:
+    """Let the oldest outcomes leave the calibration window until it holds at most ``size``."""
+    while s.window_count > size:
         _, _, old_x, old_confidence, _ = history[s.window_start]
         s.window_start += 1
         if old_x == old_x and old_confidence == old_confidence:

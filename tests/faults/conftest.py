@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from .images import Image, make_image
+
 DEADLINE_SECONDS = 60.0
 """Far beyond anything expected: reached only when something hangs."""
 
@@ -126,3 +128,8 @@ def fork_server() -> Iterator[ForkServer]:
     server = ForkServer()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    return make_image(tmp_path_factory.mktemp("image"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,9 @@ from fork_server import emit
 from workload import Call, make_call
 
 from handicapper.actors import Learner
+from handicapper.actors.records import encode
 from handicapper.config import Settings, settings_from_dict
+from handicapper.protocol.errors import HandicapperError
 from handicapper.protocol.messages import Prediction
 
 
@@ -72,4 +76,49 @@ def _perform(learner: Learner, call: Call) -> list[Any] | None:
     return None
 
 
-JOBS: dict[str, Callable[..., None]] = {"crash_load": crash_load}
+def inspect(
+    path: str, settings: dict[str, Any], seed: int, calls: list[list[int]], accept_loss: bool = False
+) -> None:
+    """Open a directory and say what is there: its state, and what becomes of every input sent again."""
+    try:
+        learner = Learner(path, _settings(settings), accept_loss=accept_loss)
+    except HandicapperError as error:
+        emit(refused=error.code, text=str(error))
+        return
+    statistics = learner.statistics()
+    emit(opened=statistics.seq, state=state_of(learner), quarantined=statistics.quarantined)
+    outcome: Counter[str] = Counter()
+    for key in calls:
+        inputs = make_call(seed, *key).inputs
+        try:
+            result = learner.record(inputs, on_error="return")
+        except HandicapperError as error:
+            outcome[error.code] += len(inputs)
+            continue
+        outcome["duplicate"] += result.duplicates
+        outcome["accepted"] += result.accepted
+        outcome.update(getattr(error, "code", "INTERNAL") for _, error in result.errors)
+    emit(resent=outcome)
+    try:
+        learner.close()
+        emit(closed="")
+    except HandicapperError as error:
+        emit(closed=error.code)
+
+
+def state_of(learner: Learner) -> str:
+    """A digest of what is believed of every model and of what is pending, the same however it was restored."""
+    engine = learner._engine
+    book = engine.router.cell.actor.book
+    records = [ref.cell.actor.state.to_record() for _, ref in sorted(engine.roster.refs.items())]
+    pending = sorted(
+        (ticket.row_id, prediction_id)
+        for market in book.markets.values()
+        for prediction_id, ticket in market.tickets.items()
+        if ticket.row is None
+    )
+    controls = sorted((model, repr(events)) for model, events in book.controls.items())
+    return hashlib.sha256(encode((records, pending, controls, book.seq))).hexdigest()
+
+
+JOBS: dict[str, Callable[..., None]] = {"crash_load": crash_load, "inspect": inspect}
