@@ -1,11 +1,15 @@
-# Sourced by run, test and bench: finds the checkout, makes .venv in it, installs the package editable.
+# Sourced by run, test and bench: finds the checkout, makes .venv in it, installs the package (editable).
 # Usage: . setup.sh; handicapper_setup REQUIREMENT STAMP     e.g. handicapper_setup '.[dev]' dev
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 venv="$root/.venv"
 
 handicapper_setup() {
-    local requirement=$1 stamp="$venv/.handicapper-$2"
+    local requirement=$1 stamp="$venv/.handicapper-$2" editable=-e
+    # HANDICAPPER_INSTALL=wheel: test what users get, not what lies in the checkout (see .ci/run).
+    if [[ "${HANDICAPPER_INSTALL:-editable}" == wheel ]]; then
+        editable='' stamp+=-wheel
+    fi
     if [[ ! -x "$venv/bin/python" ]]; then
         "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
             echo "handicapper needs Python 3.11 or newer; name one with PYTHON=/path/to/python" >&2
@@ -18,6 +22,6 @@ handicapper_setup() {
         return
     fi
     # On standard error, so that the output of what follows can be piped.
-    (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$requirement") >&2
+    (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check $editable "$requirement") >&2
     touch "$stamp"
 }
