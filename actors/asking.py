@@ -83,7 +83,8 @@ class Asking:
         only = None if models is None else tuple(check_id("model_id", model) for model in models)
         reply: Reply[Selection] = Reply(self._engine.selector.cell)
         chosen_seed = sampling.seed if seed is None else seed
-        self._tell_selector(Select(selection_id, chosen_seed, n, self._at(as_of), deadline, only, reply))
+        question = Select(selection_id, chosen_seed, n, self._at(as_of), deadline, only, reply)
+        self._engine.ask(self._engine.selector, question, reply)
         return reply.get(deadline + TIMEOUT_SECONDS)
 
     def models(
@@ -154,12 +155,8 @@ class Asking:
     def _ask_all(self, view: Callable[[Any, int], Any], as_of: int, timeout: float) -> Gathered[str, Any]:
         self._engine.check_open()
         reply: Reply[Gathered[str, Any]] = Reply(self._engine.selector.cell)
-        self._tell_selector(AskAll(view, as_of, timeout, reply))
+        self._engine.ask(self._engine.selector, AskAll(view, as_of, timeout, reply), reply)
         return reply.get(timeout + TIMEOUT_SECONDS)
-
-    def _tell_selector(self, message: Any) -> None:
-        self._engine.check_open()
-        self._engine.selector.tell(message)
 
     def _summary(self, gathered: Gathered[str, Any], model: str) -> ModelSummary:
         known = gathered.values.get(model)

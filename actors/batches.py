@@ -136,7 +136,7 @@ def _collect(sent: _Sent, errors: list[tuple[int, Exception]], timeout: float) -
     return result
 
 
-def send_all_nowait(engine: Engine, items: list[M], check: Callable[[M], M]) -> Reply[BatchResult]:
+def send_all_nowait(engine: Engine, items: list[Any], check: Callable[[Any], Any]) -> Reply[BatchResult]:
     """Send inputs at once, without waiting; refused ones are in the result's ``errors``.
 
     Raises:

@@ -73,10 +73,11 @@ class Admission:
     def __init__(self, inputs_max: int) -> None:
         self._inputs_max = inputs_max
         self._changed = Condition()
+        self._replies: dict[LeanFuture[Any], int] = {}
         self.in_flight = 0
 
-    def enter(self, inputs: int, timeout: float | None) -> None:
-        """Count inputs in; waits up to ``timeout`` seconds for room (None: not at all).
+    def enter(self, reply: Reply[Any], inputs: int, timeout: float | None) -> None:
+        """Count a call's inputs in; waits up to ``timeout`` seconds for room (None: not at all).
 
         Raises:
             BusyError: there is no room.
@@ -93,12 +94,20 @@ class Admission:
                     "(limits.in_flight_inputs_max)"
                 )
             self.in_flight += inputs
+            self._replies[reply] = inputs
+        reply.add_done_callback(self._leave)
 
-    def leave(self, inputs: int) -> None:
-        """Count inputs out again."""
+    def _leave(self, reply: LeanFuture[Any]) -> None:
         with self._changed:
-            self.in_flight -= inputs
+            self.in_flight -= self._replies.pop(reply, 0)
             self._changed.notify_all()
+
+    def refuse_all(self, error: HandicapperError) -> None:
+        """Answer every call that has none yet: nobody else will."""
+        with self._changed:
+            waiting = list(self._replies)
+        for reply in waiting:
+            reply.set_exception((type(error), error, None))
 
 
 class Engine:
@@ -264,18 +273,16 @@ class Engine:
 
         """
         self.check_open()
-        self.admission.enter(inputs, timeout)
-        reply.add_done_callback(lambda _: self.admission.leave(inputs))
+        self.admission.enter(reply, inputs, timeout)
         try:
-            self.router.tell(message)
+            self.ask(self.router, message, reply)
         except BaseException as error:
             reply.set_exception((type(error), error, error.__traceback__))
-            if isinstance(error, pykka.ActorDeadError):
-                raise ClosedError(f"the learner on {self.directory.path} is closed") from None
             raise
 
     def ask(self, ref: PooledRef[Any], message: Any, reply: Reply[Any]) -> None:
-        """Ask any actor; what it returns or raises goes into ``reply``."""
+        """Ask any actor; its answer goes into ``reply``, and so does ClosedError if it stops before."""
+        self.check_open()
         ref.cell.put(Envelope(message, reply))
 
     def statistics(self) -> Statistics:
@@ -375,6 +382,7 @@ class Engine:
         refs = list(self.roster.refs.values())
         persister, others = self._started[:1], self._started[1:]
         late = stop_in_reverse([*persister, *others, *refs], timeout=timeout)
+        self.admission.refuse_all(ClosedError(f"the learner on {self.directory.path} was closed meanwhile"))
         ended = [dispatcher.stop(timeout) for dispatcher in (self.pool, *reversed(self._blocking))]
         if ended[-1]:
             # Whoever else opens the directory must not meet a write of ours.

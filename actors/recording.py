@@ -165,6 +165,10 @@ class Recording:
         """Record predictions, resolutions and outcomes mixed, in the order given."""
         return send_all(self._engine, inputs, check_input, timeout, on_error)
 
+    def record_nowait(self, inputs: Iterable[Input]) -> Reply[BatchResult]:
+        """The same without waiting, and without raising for refused items."""
+        return send_all_nowait(self._engine, list(inputs), check_input)
+
     # --------------------------------------------------------------- signals
 
     def process_signal(
@@ -186,6 +190,25 @@ class Recording:
         if isinstance(decided, HandicapperError):
             raise decided
         return decided
+
+    def process_signal_nowait(
+        self, prediction: Prediction | None = None, /, **fields: Any
+    ) -> Reply[SignalDecision]:
+        """The same without waiting."""
+        message = check_prediction(message_of(Prediction, prediction, fields))
+        reply: Reply[SignalDecision] = Reply(self._engine.router.cell)
+
+        def done(_: Any) -> None:
+            error = inner.exception()
+            decided = error if error is not None else inner.get(0)[0]
+            if isinstance(decided, BaseException):
+                reply.set_exception((type(decided), decided, None))
+            else:
+                reply.set(decided)
+
+        inner = self._signals([message], None)
+        inner.add_done_callback(done)
+        return reply
 
     def process_signals(
         self, predictions: Iterable[Prediction], *, timeout: float = TIMEOUT_SECONDS
@@ -240,9 +263,13 @@ class Recording:
             UnknownModelError: it was never seen.
 
         """
-        until_ns = None if until is None else check_time("until", until)
-        entry = PauseModel(check_id("model_id", model_id), until_ns, check_text("reason", reason))
-        return self._control(entry, timeout)
+        return self._control(_pause(model_id, until, reason), timeout).get(timeout)
+
+    def pause_nowait(
+        self, model_id: str, until: int | datetime | None = None, reason: str = ""
+    ) -> Reply[Receipt]:
+        """The same without waiting."""
+        return self._control(_pause(model_id, until, reason), None)
 
     def resume(self, model_id: str, *, timeout: float = TIMEOUT_SECONDS) -> Receipt:
         """End a pause.
@@ -251,7 +278,11 @@ class Recording:
             UnknownModelError: it was never seen.
 
         """
-        return self._control(ResumeModel(check_id("model_id", model_id)), timeout)
+        return self._control(ResumeModel(check_id("model_id", model_id)), timeout).get(timeout)
+
+    def resume_nowait(self, model_id: str) -> Reply[Receipt]:
+        """The same without waiting."""
+        return self._control(ResumeModel(check_id("model_id", model_id)), None)
 
     def reset(self, model_id: str, reason: str = "", *, timeout: float = TIMEOUT_SECONDS) -> Receipt:
         """Forget what a model has learned; its pending predictions still count when they resolve.
@@ -260,15 +291,35 @@ class Recording:
             UnknownModelError: it was never seen.
 
         """
-        entry = ResetModel(check_id("model_id", model_id), check_text("reason", reason))
-        return self._control(entry, timeout)
+        return self._control(_reset(model_id, reason), timeout).get(timeout)
+
+    def reset_nowait(self, model_id: str, reason: str = "") -> Reply[Receipt]:
+        """The same without waiting."""
+        return self._control(_reset(model_id, reason), None)
 
     def snapshot(self, *, timeout: float = TIMEOUT_SECONDS) -> SnapshotReceipt:
-        """Write a snapshot of everything up to now; restart replays only what comes after it."""
-        self._engine.check_open()
-        reply: Reply[SnapshotReceipt] = Reply(self._engine.router.cell)
-        self._engine.router.tell(TakeSnapshot(reply))
-        return reply.get(timeout)
+        """Write a snapshot of everything up to now; restart replays only what comes after it.
 
-    def _control(self, entry: Submission, timeout: float) -> Receipt:
-        return self._engine.submit([entry], single=True, timeout=timeout).get(timeout)
+        Raises:
+            StoreFailedError: it could not be written.
+
+        """
+        return self.snapshot_nowait().get(timeout)
+
+    def snapshot_nowait(self) -> Reply[SnapshotReceipt]:
+        """The same without waiting."""
+        reply: Reply[SnapshotReceipt] = Reply(self._engine.router.cell)
+        self._engine.ask(self._engine.router, TakeSnapshot(reply), reply)
+        return reply
+
+    def _control(self, entry: Submission, timeout: float | None) -> Reply[Receipt]:
+        return self._engine.submit([entry], single=True, timeout=timeout)
+
+
+def _pause(model_id: str, until: int | datetime | None, reason: str) -> PauseModel:
+    until_ns = None if until is None else check_time("until", until)
+    return PauseModel(check_id("model_id", model_id), until_ns, check_text("reason", reason))
+
+
+def _reset(model_id: str, reason: str) -> ResetModel:
+    return ResetModel(check_id("model_id", model_id), check_text("reason", reason))

@@ -229,9 +229,8 @@ def fold_entries(
 
 def _rebuilt(store: Store, restored: Restored, model_id: str) -> ModelState:
     book = restored.book
-    in_memory = frozenset(market.ordinal for market in book.markets.values())
     tickets = model_history(model_id, book.markets.values())
-    tickets.extend(archived_history(store, model_id, in_memory))
+    tickets.extend(archived_history(store, model_id, book.superseded()))
     poison: list[str] = []
     told_seq = restored.told_seq.get(model_id, 0)
     state = rebuild_model(
@@ -241,7 +240,7 @@ def _rebuilt(store: Store, restored: Restored, model_id: str) -> ModelState:
     return state
 
 
-def archived_history(store: Store, model_id: str, in_memory: frozenset[int]) -> list[Ticket]:
+def archived_history(store: Store, model_id: str, superseded: frozenset[int]) -> list[Ticket]:
     """A model's tickets of the settled markets on disk, without those markets that are newer in memory.
 
     Raises:
@@ -257,6 +256,6 @@ def archived_history(store: Store, model_id: str, in_memory: frozenset[int]) -> 
                 f"the record of settled market {int.from_bytes(key, 'big')} is damaged: {error}; model {model_id!r} "
                 "cannot be rebuilt. Restore a backup"
             ) from error
-        if market.ordinal not in in_memory:
+        if market.ordinal not in superseded:
             tickets.extend(model_history(model_id, (market,)))
     return tickets

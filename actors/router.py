@@ -140,7 +140,7 @@ class RouterActor(PooledActor):
                 self._refuse(envelope, self.failure)
                 self._abandon(self.failure)
                 continue
-            if envelope.reply_to is not None:
+            if answer is not None and envelope.reply_to is not None:
                 envelope.reply_to.set(answer)
         self._flush()
 
@@ -275,7 +275,7 @@ class RouterActor(PooledActor):
         self.snapshots.hold()
         book = self.book
         return History(
-            ordinals=frozenset(market.ordinal for market in book.markets.values()),
+            ordinals=book.superseded(),
             tickets=model_history(model_id, book.markets.values()),
             controls=list(book.controls.get(model_id, ())),
             rules_history=list(book.rules_history),

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
+from pykka._envelope import Envelope
 
 from ..protocol.messages import ModelSample, Selection
 from .learning.draws import draw_key
@@ -58,8 +59,12 @@ class SelectorActor(PooledActor):
         self._timers = timers
         self._clock = clock
 
-    def on_receive(self, message: Any) -> None:
-        """Begin a gather; its completion answers."""
+    def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
+        """Begin a gather for each; its completion answers, not the end of the turn."""
+        for envelope in envelopes:
+            self._begin(envelope.message)
+
+    def _begin(self, message: Any) -> None:
         if isinstance(message, Select):
             self._select(message)
         elif isinstance(message, AskAll):

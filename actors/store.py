@@ -165,7 +165,7 @@ class Store:
             StoreFailedError: it could not be written.
 
         """
-        value = self._get(table.encode(), key) or b""
+        value = self._get(self._models if table == "models" else table.encode(), key) or b""
         name = table.encode() + b"/" + key[:400]
         self._write(lambda txn: self._put_all(txn, _QUARANTINE, [(name, reason.encode() + b"\0" + value)]))
 

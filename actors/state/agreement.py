@@ -19,7 +19,7 @@ def same_prediction(ticket: Ticket, prediction: Prediction) -> Receipt:
     recorded = ticket.prediction
     assert recorded is not None
     if recorded == prediction:
-        return Receipt(seq=ticket.row_id, duplicate=True)
+        return Receipt(seq=ticket.prediction_seq, duplicate=True)
     was, now = asdict(recorded), asdict(prediction)
     fields = ", ".join(f"{name} {was[name]!r} != {now[name]!r}" for name in was if was[name] != now[name])
     raise ConflictError(

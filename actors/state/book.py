@@ -240,7 +240,7 @@ class Book:
             self._note_expiry(prediction)
         else:
             ticket = self._merge(loose, prediction_id)
-            ticket.prediction, ticket.gate = prediction, gate
+            ticket.prediction, ticket.gate, ticket.joined_seq = prediction, gate, seq
         market.tickets[prediction_id] = ticket
         self.by_prediction[prediction_id] = market
         self.unsaved[market.ordinal] = market
@@ -283,7 +283,8 @@ class Book:
             self.by_prediction[prediction_id] = market
             self._pend(market)
         ticket = market.tickets[prediction_id]
-        ticket.outcome = outcome
+        # A second trade outcome only adds the P&L that was missing.
+        ticket.outcome = replace(ticket.outcome, pnl=outcome.pnl) if ticket.outcome else outcome
         ticket.outcome_seq = ticket.outcome_seq or seq
         self.unsaved[market.ordinal] = market
         return self._settle(market, [ticket], seq, out)
@@ -418,12 +419,19 @@ class Book:
         assert cut is not None
         self.unsaved = cut.markets | self.unsaved
         self.merged = cut.merged + self.merged
+        for ordinal in self.merged:
+            self.unsaved.pop(ordinal, None)
 
     def _evict(self, market: Market) -> None:
         if self.markets.get(market.market_id) is market:
             del self.markets[market.market_id]
             for prediction_id in market.tickets:
                 self.by_prediction.pop(prediction_id, None)
+
+    def superseded(self) -> frozenset[int]:
+        """Ordinals of the markets whose records on disk, if any, no longer count."""
+        saving = [] if self.saving is None else self.saving.merged
+        return frozenset((*(market.ordinal for market in self.markets.values()), *self.merged, *saving))
 
     def rules_at(self, seq: int) -> LearningRules:
         """The rules in force when input ``seq`` was applied."""

@@ -152,8 +152,8 @@ class Intake:
         if ticket.gate is None:
             # Recorded without asking the gate: there is no decision to repeat, and no trade may follow.
             nothing = Gate(False, "recorded_before", 0.0, 0.0, 0.0, 0.5, False, 0)
-            return nothing.decision(prediction, ticket.row_id, duplicate=True)
-        return ticket.gate.decision(prediction, ticket.row_id, duplicate=True)
+            return nothing.decision(prediction, ticket.prediction_seq, duplicate=True)
+        return ticket.gate.decision(prediction, ticket.prediction_seq, duplicate=True)
 
     def _apply(self, entry: Entry) -> Receipt:
         receipt = self.book.apply(entry, self.book.seq + 1, self.out)

@@ -30,6 +30,13 @@ class Ticket(Struct, array_like=True, gc=False):
     """What it teaches now; None while pending."""
     position_seq: int = 0
     """Sequence number at which it was first settled: its place in the model's history."""
+    joined_seq: int = 0
+    """Sequence number of the prediction, where its trade outcome had come first; else 0."""
+
+    @property
+    def prediction_seq(self) -> int:
+        """Sequence number at which the prediction was recorded."""
+        return self.joined_seq or self.row_id
 
     @property
     def model_id(self) -> str:

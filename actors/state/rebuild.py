@@ -40,7 +40,7 @@ def rebuild_model(
     timeline: list[tuple[int, int, ModelEvent]] = []
     for ticket in tickets:
         if ticket.prediction is not None:
-            timeline.append((ticket.row_id, 0, _counted(ticket.gate)))
+            timeline.append((ticket.prediction_seq, 0, _counted(ticket.gate)))
         if ticket.row is not None:
             timeline.append((ticket.position_seq, ticket.row_id, ticket.row))
     timeline.extend((seq, 0, event) for seq, event in controls)

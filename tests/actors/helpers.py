@@ -57,7 +57,10 @@ def prediction(number: int, model: str = "m", **fields: Any) -> Prediction:
 
 def resolution(number: int, winner: str | None = "YES", **fields: Any) -> MarketResolved:
     """Market ``k<number>`` resolved half a minute after its prediction."""
-    known: dict[str, Any] = {"market_id": f"k{number}", "resolved_at": T0 + number * 60 * SECOND + 30 * SECOND}
+    known: dict[str, Any] = {
+        "market_id": f"k{number}",
+        "resolved_at": T0 + number * 60 * SECOND + 30 * SECOND,
+    }
     if winner is not None:
         known["winner"] = winner
     return MarketResolved(**(known | fields))

@@ -19,7 +19,17 @@ from handicapper.protocol.errors import (
 )
 from handicapper.protocol.messages import Prediction, Receipt
 
-from .helpers import DEADLINE_SECONDS, SECOND, SOON_SECONDS, T0, held, outcome, prediction, resolution, small_settings
+from .helpers import (
+    DEADLINE_SECONDS,
+    SECOND,
+    SOON_SECONDS,
+    T0,
+    held,
+    outcome,
+    prediction,
+    resolution,
+    small_settings,
+)
 
 
 def test_record_prediction_given_fields_and_struct_records_the_same(learner: Learner) -> None:
@@ -283,8 +293,9 @@ def test_call_that_changes_something_past_its_timeout_raises_and_may_be_repeated
     assert learner.statistics().seq == before + (call in controls)
 
 
-@pytest.mark.parametrize("call", [*CALLS, "get_adaptive_params", "thompson_sample", "models", "report", "reports",
-                                  "statistics"])
+@pytest.mark.parametrize(
+    "call", [*CALLS, "get_adaptive_params", "thompson_sample", "models", "report", "reports", "statistics"]
+)
 def test_any_call_after_close_raises_closed(learner: Learner, call: str) -> None:
     learner.record_outcome(outcome(0, "known"))
     calls = _calls(learner) | {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -113,30 +115,43 @@ def test_second_learner_on_the_directory_is_refused_and_the_first_goes_on(open_l
     assert open_learner().report("m").n == 5
 
 
-def _open_in_child(directory: str, results: multiprocessing.Queue[str]) -> None:
-    try:
-        Learner(directory, small_settings()).close()
-    except StateLockedError as error:
-        results.put(error.code)
-    else:
-        results.put("opened")
+_OPEN_AND_CLOSE = """
+import sys
+from handicapper.actors import Learner
+from handicapper.protocol.errors import StateLockedError
+try:
+    Learner(sys.argv[1]).close()
+except StateLockedError as error:
+    print(error)
+else:
+    print("opened")
+"""
+
+
+def _open_in_child(directory: Path) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", _OPEN_AND_CLOSE, str(directory)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE_SECONDS,
+    ).stdout
 
 
 def test_second_process_on_the_directory_is_refused_until_the_first_closes(
     open_learner: Open, tmp_path: Path
 ) -> None:
-    context = multiprocessing.get_context("spawn")
-    results: multiprocessing.Queue[str] = context.Queue()
     learner = open_learner()
-    for expected in ("STATE_LOCKED", "opened"):
-        child = context.Process(target=_open_in_child, args=(str(tmp_path / "state"), results))
-        child.start()
-        assert results.get(timeout=DEADLINE_SECONDS) == expected
-        child.join(DEADLINE_SECONDS)
-        learner.close()
+    refused = _open_in_child(tmp_path / "state")
+    assert "STATE_LOCKED" in refused
+    assert str(os.getpid()) in refused
+    learner.close()
+    assert _open_in_child(tmp_path / "state") == "opened\n"
 
 
-def test_directory_that_does_not_exist_is_not_made_when_not_wanted(open_learner: Open, tmp_path: Path) -> None:
+def test_directory_that_does_not_exist_is_not_made_when_not_wanted(
+    open_learner: Open, tmp_path: Path
+) -> None:
     with pytest.raises(StateError, match="does not exist"):
         open_learner("absent", create=False)
     assert not (tmp_path / "absent").exists()
@@ -149,7 +164,9 @@ def test_files_are_private(learner: Learner, tmp_path: Path) -> None:
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 
 
-def test_failed_opening_leaves_neither_thread_nor_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_opening_leaves_neither_thread_nor_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = set(threading.enumerate())
 
     def broken(*_: object) -> None:
@@ -186,7 +203,9 @@ def test_ten_thousand_models_are_ordinary(open_learner: Open) -> None:
     threads = threading.active_count()
     learner.record_outcomes(outcome(n, f"m{n:05}", right=n % 2 == 0) for n in range(models))
     assert threading.active_count() == threads
-    selection = learner.thompson_sample(timeout=DEADLINE_SECONDS, as_of=outcome(0).resolved_at, selection_id="s")
+    selection = learner.thompson_sample(
+        timeout=DEADLINE_SECONDS, as_of=outcome(0).resolved_at, selection_id="s"
+    )
     assert (len(selection.ranked), selection.missing) == (models, ())
     assert learner.snapshot().models == models
     assert sum(summary.n for summary in learner.models()) == models
@@ -194,7 +213,5 @@ def test_ten_thousand_models_are_ordinary(open_learner: Open) -> None:
     again = open_learner()
     assert again.statistics().models == models
     assert again.statistics().replayed == 0
-    repeated = again.thompson_sample(
-        timeout=DEADLINE_SECONDS, as_of=outcome(0).resolved_at, selection_id="s"
-    )
+    repeated = again.thompson_sample(timeout=DEADLINE_SECONDS, as_of=outcome(0).resolved_at, selection_id="s")
     assert repeated == selection

@@ -71,7 +71,9 @@ def test_get_adaptive_params_as_of_later_relaxes_the_threshold(learner: Learner)
     assert later.confidence_threshold - 0.6 == pytest.approx((now.confidence_threshold - 0.6) / 2)
 
 
-def test_get_adaptive_params_with_the_weight_policy_posterior_follows_the_posterior(open_learner: Open) -> None:
+def test_get_adaptive_params_with_the_weight_policy_posterior_follows_the_posterior(
+    open_learner: Open,
+) -> None:
     learner = open_learner(settings=small_settings(weights=Weights(policy="posterior", shrinkage=0.0)))
     teach(learner, "m", range(50))
     at = T0 + 24 * HOUR
@@ -85,7 +87,7 @@ def test_times_may_be_aware_datetimes_of_any_zone(learner: Learner) -> None:
     paris = utc.astimezone(timezone(timedelta(hours=1)))
     assert learner.report("m", as_of=utc) == learner.report("m", as_of=paris)
     with pytest.raises(InvalidValueError, match="aware"):
-        learner.report("m", as_of=datetime(2023, 12, 1))  # noqa: DTZ001
+        learner.report("m", as_of=datetime(2023, 12, 1))
 
 
 def test_now_is_the_clocks(open_learner: Open) -> None:
@@ -191,7 +193,12 @@ def test_pause_takes_a_model_out_and_it_goes_on_learning(learner: Learner) -> No
     learner.pause("m", reason="data feed is down")
     teach(learner, "m", range(10, 20))
     report = learner.report("m")
-    assert (report.n, report.paused, report.eligible, report.pause_reason) == (20, True, False, "data feed is down")
+    assert (report.n, report.paused, report.eligible, report.pause_reason) == (
+        20,
+        True,
+        False,
+        "data feed is down",
+    )
     assert learner.thompson_sample().ineligible == ("m",)
     learner.resume("m")
     assert learner.report("m").eligible
@@ -227,7 +234,12 @@ def test_reset_forgets_what_was_learned_and_pending_predictions_still_count(lear
     learner.record_prediction(prediction(50, confidence=0.8))
     learner.reset("m", reason="new version")
     forgotten = learner.report("m")
-    assert (forgotten.n, forgotten.ema_accuracy, forgotten.adapted, forgotten.accuracy) == (0, 0.5, False, None)
+    assert (forgotten.n, forgotten.ema_accuracy, forgotten.adapted, forgotten.accuracy) == (
+        0,
+        0.5,
+        False,
+        None,
+    )
     assert (forgotten.posterior_alpha, forgotten.posterior_beta) == (1.0, 1.0)
     learner.resolve_market(resolution(50))
     assert (learner.report("m").n, learner.report("m").accuracy) == (1, 1.0)

@@ -175,7 +175,16 @@ def test_thompson_sample_prefers_the_better_model_in_proportion_to_the_evidence(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"n": 0}, {"n": True}, {"n": 10**6}, {"n": 1.0}, {"seed": -1}, {"seed": 2**64}, {"selection_id": ""}, {"as_of": "now"}],
+    [
+        {"n": 0},
+        {"n": True},
+        {"n": 10**6},
+        {"n": 1.0},
+        {"seed": -1},
+        {"seed": 2**64},
+        {"selection_id": ""},
+        {"as_of": "now"},
+    ],
     ids=str,
 )
 def test_thompson_sample_out_of_range_is_refused_by_field(learner: Learner, wrong: dict[str, object]) -> None:

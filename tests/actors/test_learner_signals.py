@@ -12,7 +12,16 @@ from handicapper.config import Thresholds
 from handicapper.protocol.errors import BatchError, ConflictError, PredictedAfterResolutionError
 from handicapper.protocol.messages import SignalDecision
 
-from .helpers import DEADLINE_SECONDS, HOUR, T0, copy_while_open, prediction, resolution, small_settings, teach
+from .helpers import (
+    DEADLINE_SECONDS,
+    HOUR,
+    T0,
+    copy_while_open,
+    prediction,
+    resolution,
+    small_settings,
+    teach,
+)
 
 Open = Callable[..., Learner]
 

@@ -40,7 +40,8 @@ def serve(jobs: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    from disk_jobs import DISK_JOBS
     from jobs import JOBS
 
     emit(ready=True)
-    serve(JOBS)
+    serve(JOBS | DISK_JOBS)

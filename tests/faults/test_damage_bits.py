@@ -50,7 +50,7 @@ def any_bits(file_bytes: int) -> Iterator[int]:
 def verdict(messages: list[dict[str, Any]], signal: int, reference: str) -> str:
     """In a word: how it ended. The bad ends begin with a capital."""
     if any("raised" in message for message in messages):
-        return "Raised"
+        return "Raised " + messages[-1]["raised"].strip().splitlines()[-1][:150]
     opened = next((message for message in messages if "opened" in message), None)
     if signal:
         return f"Signal {signal} " + ("after opening" if opened else "while opening")

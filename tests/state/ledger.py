@@ -11,7 +11,7 @@ from handicapper.protocol.messages import MarketResolved, Prediction, TradeOutco
 RANK = {"proposed": 0, "disputed": 1, "final": 2}
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """The code of the error that is due."""
 
 
@@ -65,7 +65,7 @@ class Ledger:
         known = self.predictions.get(p.prediction_id)
         if known is not None:
             if known[1] != p:
-                raise Refusal("CONFLICT")
+                raise RefusedError("CONFLICT")
             return Answer(known[0], duplicate=True)
         told = self.outcomes.get(p.prediction_id)
         if told is not None:
@@ -73,7 +73,7 @@ class Ledger:
         ruling = self.in_force(p.market_id)
         if ruling is not None:
             if p.predicted_at > ruling[1].resolved_at:
-                raise Refusal("PREDICTED_AFTER_RESOLUTION")
+                raise RefusedError("PREDICTED_AFTER_RESOLUTION")
             if told is not None:
                 self._one_truth(p, told[1], ruling[1])
         seq = self.next()
@@ -87,10 +87,10 @@ class Ledger:
         if key in recorded:
             seq, same = recorded[key]
             if (same.void, same.payouts) != (r.void, r.payouts):
-                raise Refusal("CONFLICT")
+                raise RefusedError("CONFLICT")
             return Answer(seq, duplicate=True)
         if recorded and key < max(recorded):
-            raise Refusal("STALE_REVISION")
+            raise RefusedError("STALE_REVISION")
         inside = [pid for pid, (_, p, _) in self.predictions.items() if p.market_id == r.market_id]
         teaches = r.status == "final" or (self.learn_on == "proposed" and r.status == "proposed")
         if r.revision == 0 and teaches:
@@ -108,9 +108,9 @@ class Ledger:
             seq, known = self.outcomes[pid]
             same = (known.model_id, known.predicted_outcome, known.actual_outcome)
             if same != (o.model_id, o.predicted_outcome, o.actual_outcome):
-                raise Refusal("CONFLICT")
+                raise RefusedError("CONFLICT")
             if known.pnl is not None and o.pnl not in (None, known.pnl):
-                raise Refusal("CONFLICT")
+                raise RefusedError("CONFLICT")
             if o.pnl is None or known.pnl is not None:
                 return Answer(seq, duplicate=True)
             # Only what was missing is added: it keeps its date and its confidence.
@@ -145,7 +145,7 @@ class Ledger:
 
     def control(self, model_id: str) -> Answer:
         if model_id not in self.models:
-            raise Refusal("UNKNOWN_MODEL")
+            raise RefusedError("UNKNOWN_MODEL")
         return Answer(self.next())
 
     def rules(self, learn_on: str) -> Answer:
@@ -172,7 +172,9 @@ class Ledger:
         ]
 
     def _model_of(self, pid: str) -> str:
-        return self.predictions[pid][1].model_id if pid in self.predictions else self.outcomes[pid][1].model_id
+        return (
+            self.predictions[pid][1].model_id if pid in self.predictions else self.outcomes[pid][1].model_id
+        )
 
     def _market_of(self, pid: str) -> str | None:
         return self.predictions[pid][1].market_id if pid in self.predictions else None
@@ -234,18 +236,18 @@ class Ledger:
 
     def _one_story(self, p: Prediction, o: TradeOutcome) -> None:
         if (p.model_id, p.outcome) != (o.model_id, o.predicted_outcome):
-            raise Refusal("CONFLICT")
+            raise RefusedError("CONFLICT")
         if o.confidence is not None and o.confidence != p.confidence:
-            raise Refusal("CONFLICT")
+            raise RefusedError("CONFLICT")
         if p.predicted_at > o.resolved_at:
-            raise Refusal("PREDICTED_AFTER_RESOLUTION")
+            raise RefusedError("PREDICTED_AFTER_RESOLUTION")
 
     def _one_truth(self, p: Prediction, o: TradeOutcome, r: MarketResolved) -> None:
         if not r.void and not self._counts(p, r):
             return
         x = (r.payouts or {}).get(p.outcome, 0.0)
         if r.void or x != float(o.predicted_outcome == o.actual_outcome):
-            raise Refusal("CONFLICT")
+            raise RefusedError("CONFLICT")
 
 
 def lesson_of(row: Any) -> Lesson | None:

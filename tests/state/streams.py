@@ -15,7 +15,7 @@ from handicapper.actors.state.entries import (
     ResumeModel,
     RulesInForce,
 )
-from handicapper.actors.state.events import Counted, ModelEvent, Rescored, RulesChanged, Scored
+from handicapper.actors.state.events import ModelEvent, Rescored, RulesChanged, Scored
 from handicapper.actors.state.intake import Intake
 from handicapper.actors.state.model_state import ModelState
 from handicapper.actors.state.rebuild import model_history, rebuild_model
@@ -239,10 +239,3 @@ def ones() -> Iterator[int]:
     """Batches of a single input."""
     while True:
         yield 1
-
-
-def counted(events: list[tuple[int, ModelEvent]]) -> int:
-    """Predictions counted."""
-    return sum(
-        e.accepted + e.rejected + e.ungated for _, e in events if isinstance(e, Counted)
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,7 +26,7 @@ from handicapper.actors.state.rebuild import model_history, rebuild_model
 from handicapper.protocol.errors import HandicapperError
 from handicapper.protocol.messages import MarketResolved, Prediction, TradeOutcome
 
-from .ledger import Answer, Ledger, Refusal, lesson_of
+from .ledger import Answer, Ledger, RefusedError, lesson_of
 from .samples import HOUR, T0, gate, outcome, prediction, resolved, rules, state_bytes
 
 pids = st.sampled_from([f"p{n}" for n in range(8)])
@@ -94,7 +93,7 @@ class IntakeMachine(RuleBasedStateMachine):
         self.bring_back(message)
         try:
             expected: Answer | str = self.ledger.predict(message, refused=not gated)
-        except Refusal as refusal:
+        except RefusedError as refusal:
             expected = str(refusal)
         try:
             decision = self.intake.accept_gated(message, gate(gated))
@@ -224,7 +223,7 @@ class IntakeMachine(RuleBasedStateMachine):
         before = self.book.seq
         try:
             expected: Answer | str = expect()
-        except Refusal as refusal:
+        except RefusedError as refusal:
             expected = str(refusal)
         try:
             receipt = self.intake.accept(item)
@@ -282,9 +281,9 @@ class IntakeMachine(RuleBasedStateMachine):
 
     def all_markets(self) -> list[Market]:
         """In memory, and on disk where memory has none that is newer."""
-        found = list(self.book.markets.values())
-        known = {market.ordinal for market in found} | self.merged()
-        return found + [decode(body) for ordinal, body in self.disk.items() if ordinal not in known]
+        superseded = self.book.superseded()
+        on_disk = [decode(body) for ordinal, body in self.disk.items() if ordinal not in superseded]
+        return [*self.book.markets.values(), *on_disk]
 
     def rows_in_memory(self) -> dict[str, Any]:
         return {
@@ -335,50 +334,3 @@ def decode(body: bytes) -> Market:
 
 TestIntake = IntakeMachine.TestCase
 TestIntake.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-
-
-# ------------------------------------------------------- what the machine found, smallest first
-
-
-def small() -> Intake:
-    intake = Intake(Book())
-    intake.accept(RulesInForce(rules()))
-    return intake
-
-
-def test_prediction_that_joins_its_trade_outcome_has_a_sequence_number_of_its_own() -> None:
-    """Its duplicate is answered with the number of the prediction, not with that of the outcome."""
-    intake = small()
-    intake.accept(outcome("p1"))
-    first = intake.accept(prediction("p1"))
-    again = intake.accept(prediction("p1"))
-    assert again.duplicate
-    assert again.seq == first.seq
-
-
-def test_second_trade_outcome_adds_its_pnl_and_changes_nothing_else() -> None:
-    intake = small()
-    intake.accept(outcome("p1", confidence=0.75))
-    intake.accept(outcome("p1", pnl=Decimal("2.5"), resolved_at=T0 + 9 * HOUR))
-    row = intake.book.by_prediction["p1"].tickets["p1"].row
-    assert row is not None
-    assert (row.at_ns, row.confidence, row.pnl) == (T0 + HOUR, 0.75, Decimal("2.5"))
-
-
-def test_loose_market_that_merged_while_a_save_failed_is_not_saved_again() -> None:
-    intake = small()
-    intake.accept(outcome("p1"))
-    book = intake.book
-    book.cut()
-    intake.accept(prediction("p1"))
-    book.not_saved()
-    cut = book.cut()
-    assert not cut.markets.keys() & set(cut.merged)
-
-
-@pytest.mark.parametrize("kind", ["prediction", "outcome"])
-def test_receipt_of_anything_but_a_resolution_is_never_waiting(kind: str) -> None:
-    intake = small()
-    intake.accept(resolved(status="proposed"))
-    message = prediction("p1") if kind == "prediction" else outcome("p1")
-    assert not intake.accept(message).waiting

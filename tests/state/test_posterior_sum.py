@@ -32,7 +32,11 @@ def decayed_sum(pairs: list[tuple[int, float]], as_of: int, half_life_hours: flo
 
 
 @given(
-    outcomes, half_lives_hours, st.randoms(use_true_random=False), st.integers(0, 500 * HOUR), st.integers(1, 7)
+    outcomes,
+    half_lives_hours,
+    st.randoms(use_true_random=False),
+    st.integers(0, 500 * HOUR),
+    st.integers(1, 7),
 )
 def test_posterior_of_any_arrival_order_and_any_reads_is_the_decayed_sum(
     pairs: list[tuple[int, float]], half_life_hours: float, random: Random, later: int, batch: int
@@ -43,7 +47,8 @@ def test_posterior_of_any_arrival_order_and_any_reads_is_the_decayed_sum(
     state = ModelState("m", in_force)
     for start in range(0, len(arrivals), batch):
         rows = [
-            scored(start + i, x, at_ns=at_ns) for i, (at_ns, x) in enumerate(arrivals[start : start + batch], 1)
+            scored(start + i, x, at_ns=at_ns)
+            for i, (at_ns, x) in enumerate(arrivals[start : start + batch], 1)
         ]
         state.apply(rows, start + len(rows))
         for _ in range(random.randrange(3)):  # looking, at any time, changes nothing

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handicapper.actors.state.entries import ResetModel, RulesInForce
 from handicapper.actors.state.model_state import CHECKPOINT_ROWS, ModelState
 from handicapper.actors.state.rebuild import model_history
-from handicapper.config import LearningRules
 
 from .samples import HOUR, T0, outcome, prediction, resolved, rules, scored, state_bytes
 from .streams import Played, Stream, ones
@@ -45,10 +45,10 @@ def bytes_of(played: Played) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_state_after_a_random_stream_equals_a_fresh_fold_of_the_corrected_history(seed: int) -> None:
-    """Every tenth stream or so would be boring; the counts assert that this one was not."""
+    """The counts assert that the stream was not a boring one."""
     played = play(stream(seed), ones())
     assert played.rebuilds > 0, "no correction lay too far back"
-    assert played.rescored > 20 * max(played.rebuilds // 20, 1), "no correction was made in place"
+    assert played.rescored > played.rebuilds, "no correction was made in place"
     for model_id, state in played.states.items():
         assert state_bytes(state) == state_bytes(played.corrected(model_id)), model_id
         assert state_bytes(state) == state_bytes(played.rebuilt(model_id)), model_id
@@ -102,7 +102,9 @@ def test_tickets_of_a_model_given_in_any_order_rebuild_the_same_state(seed: int)
         assert state_bytes(played.rebuilt(model_id)) == state_bytes(state)
 
 
-@pytest.mark.parametrize("back", [1, CHECKPOINT_ROWS - 1, CHECKPOINT_ROWS, CHECKPOINT_ROWS + 1, 2 * CHECKPOINT_ROWS])
+@pytest.mark.parametrize(
+    "back", [1, CHECKPOINT_ROWS - 1, CHECKPOINT_ROWS, CHECKPOINT_ROWS + 1, 2 * CHECKPOINT_ROWS]
+)
 @pytest.mark.parametrize("total", [130, 191, 192, 193, 250])
 def test_revision_at_every_distance_from_a_checkpoint_equals_the_corrected_history(
     back: int, total: int
@@ -149,8 +151,6 @@ def test_revision_and_its_reversal_restore_the_state_bit_for_bit() -> None:
 def test_prediction_that_joins_its_trade_outcome_after_a_reset_is_counted_after_it() -> None:
     """Told live, the prediction is counted when it arrives; a rebuild must put it in the same place."""
     played = Played(FIRST)
-    from handicapper.actors.state.entries import ResetModel
-
     played.play([outcome("p1"), ResetModel("m", ""), prediction("p1")], ones())
     assert played.states["m"].tally.ungated == 1
     assert state_bytes(played.rebuilt("m")) == state_bytes(played.states["m"])
@@ -166,7 +166,6 @@ def test_trade_outcomes_without_confidence_leave_no_growing_history() -> None:
 
 def test_rules_in_force_at_each_input_are_those_a_rebuild_folds_by() -> None:
     played = Played(FIRST)
-    from handicapper.actors.state.entries import RulesInForce
 
     def some(start: int) -> list[object]:
         return [
@@ -178,13 +177,10 @@ def test_rules_in_force_at_each_input_are_those_a_rebuild_folds_by() -> None:
             )
         ]
 
-    def other(changes: dict[str, object]) -> LearningRules:
-        return rules(**changes)
-
     played.play(some(0), ones())
-    played.play([RulesInForce(other({"ema_alpha": 0.9, "enabled": False}))], ones())
+    played.play([RulesInForce(rules(ema_alpha=0.9, enabled=False))], ones())
     played.play(some(100), ones())
-    played.play([RulesInForce(other({"initial_threshold": 0.5, "relaxation_half_life_seconds": 0.0}))], ones())
+    played.play([RulesInForce(rules(initial_threshold=0.5, relaxation_half_life_seconds=0.0))], ones())
     played.play(some(200), ones())
     before = played.rebuilds
     played.play([resolved("k5", "NO", resolved_at=T0 + 5 * HOUR, revision=1)], ones())

@@ -1,0 +1,132 @@
+"""Jobs on disks that are full or may not be written. Each mounts in a name space of its own, which goes with it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fork_server import emit
+from jobs import inspect
+from workload import make_call
+
+from handicapper.actors import Learner
+from handicapper.config import settings_from_dict
+from handicapper.protocol.errors import HandicapperError
+
+CLONE_NEWNS = 0x20000
+CALLS_MAX = 100_000
+
+
+def mount_tmpfs(path: str, size: str) -> bool:
+    """Mount a tmpfs that only this process sees; says why where that is not allowed."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        emit(skip=f"cannot unshare the mount name space: {os.strerror(ctypes.get_errno())}")
+        return False
+    os.makedirs(path, exist_ok=True)
+    for command in (["--make-rprivate", "/"], ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", path]):
+        done = subprocess.run(["mount", *command], capture_output=True, text=True, check=False)
+        if done.returncode:
+            emit(skip=f"cannot mount: {done.stderr.strip()}")
+            return False
+    return True
+
+
+def fill_limited(path: str, settings: dict[str, Any], seed: int, limit_bytes: int) -> None:
+    """Files may not grow beyond ``limit_bytes``."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, resource.RLIM_INFINITY))
+    fill(path, settings, seed)
+
+
+def fill_tmpfs(path: str, settings: dict[str, Any], seed: int, size: str) -> None:
+    """The file system is full; then it is made larger, and the directory opened again."""
+    if not mount_tmpfs(path, size):
+        return
+    acknowledged = fill(path, settings, seed)
+    subprocess.run(["mount", "-o", "remount,size=256m", path], check=True)
+    inspect(path, settings, seed, [[0, 0, number] for number in range(acknowledged)])
+
+
+def fill(path: str, settings: dict[str, Any], seed: int) -> int:
+    """Record until it fails; say how it fails, and what still works. Returns how many calls were acknowledged."""
+    learner = Learner(path, settings_from_dict({"online_learning": settings}))
+    number = 0
+    while number < CALLS_MAX:
+        call = make_call(seed, 0, 0, number)
+        try:
+            if call.inputs:
+                learner.record(call.inputs)
+        except HandicapperError as error:
+            emit(failed=error.code, text=str(error))
+            break
+        number += 1
+    emit(acknowledged=number)
+    later: list[str] = []
+    for attempt in (
+        lambda: learner.record(make_call(seed, 0, 0, number).inputs or make_call(seed, 0, 0, 0).inputs),
+        lambda: learner.resolve_market(market_id="new", winner="YES", resolved_at=1),
+        lambda: learner.pause("elo"),
+        lambda: learner.process_signals(make_call(seed, 9, 9, 3).inputs),
+        learner.snapshot,
+    ):
+        try:
+            attempt()
+            later.append("")
+        except HandicapperError as error:
+            later.append(error.code)
+    statistics = learner.statistics()
+    emit(later=later, state=statistics.state, failure=statistics.failure, durable_seq=statistics.durable_seq)
+    read = [learner.report("elo").n, len(learner.models()), len(learner.thompson_sample().ranked)]
+    emit(read=read, params=learner.get_adaptive_params("elo") is not None)
+    began = time.monotonic()
+    try:
+        learner.close()
+        emit(closed="", seconds=time.monotonic() - began)
+    except HandicapperError as error:
+        emit(closed=error.code, seconds=time.monotonic() - began)
+    return number
+
+
+def read_only(path: str, image: str, settings: dict[str, Any]) -> None:
+    """A directory with a state on a file system that may only be read, and one without."""
+    if not mount_tmpfs(path, "64m"):
+        return
+    for file in Path(image).iterdir():
+        shutil.copy(file, path)
+    os.makedirs(os.path.join(path, "empty"))
+    subprocess.run(["mount", "-o", "remount,ro", path], check=True)
+    for place in (path, os.path.join(path, "empty"), os.path.join(path, "new")):
+        refuse(place, settings)
+
+
+def as_nobody(path: str, settings: dict[str, Any]) -> None:
+    """A directory that belongs to somebody else."""
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    refuse(path, settings)
+
+
+def refuse(path: str, settings: dict[str, Any]) -> None:
+    """Say how opening is refused."""
+    try:
+        Learner(path, settings_from_dict({"online_learning": settings})).close()
+        emit(opened=path)
+    except HandicapperError as error:
+        emit(refused=error.code, text=str(error))
+
+
+DISK_JOBS: dict[str, Callable[..., Any]] = {
+    "fill_limited": fill_limited,
+    "fill_tmpfs": fill_tmpfs,
+    "read_only": read_only,
+    "as_nobody": as_nobody,
+}
