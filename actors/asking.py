@@ -76,10 +76,13 @@ class Asking:
         sampling = self.settings.thompson_sampling
         if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= DRAWS_MAX:
             raise InvalidValueError("n", n, f"a whole number from 1 to {DRAWS_MAX}")
-        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**64):
+        whole_seed = isinstance(seed, int) and not isinstance(seed, bool)
+        if seed is not None and not (whole_seed and 0 <= seed < 2**64):
             raise InvalidValueError("seed", seed, "a whole number from 0 to 2**64 - 1")
         selection_id = uuid4().hex if selection_id is None else check_id("selection_id", selection_id)
         deadline = sampling.gather_deadline_ms / 1000 if timeout is None else timeout
+        if isinstance(models, str) or not isinstance(models, Iterable | None):
+            raise InvalidValueError("models", models, "several model ids, such as a list of them")
         only = None if models is None else tuple(check_id("model_id", model) for model in models)
         reply: Reply[Selection] = Reply(self._engine.selector.cell)
         chosen_seed = sampling.seed if seed is None else seed

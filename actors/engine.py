@@ -208,7 +208,6 @@ class Engine:
                 self.roster,
                 self.pool,
                 self.timers,
-                self.clock,
                 name="selector",
                 messages_max=mailbox,
             )

@@ -13,6 +13,9 @@ import structlog
 
 __all__ = ["get_logger"]
 
+# Without it Python prints to stderr what no host handles.
+logging.getLogger("handicapper").addHandler(logging.NullHandler())
+
 _PROCESSORS: list[Any] = [
     structlog.stdlib.filter_by_level,
     structlog.processors.format_exc_info,

@@ -25,6 +25,10 @@ from .store import SnapshotWrite, Store
 
 __all__ = ["JournalBatch", "Open", "PersisterActor", "WriteSnapshot", "run_key"]
 
+MERGED_BYTES_MAX = 16 * 2**20
+"""A merge takes a few times the memory of its runs, so runs beyond a million ids stay as they are: one more
+look-up per million ids for an id the filter knows, and memory that does not grow with what is settled."""
+
 Reply = tuple[LeanFuture[Any], Any]
 
 
@@ -182,14 +186,17 @@ class PersisterActor(PooledActor):
     def _merge_index(self) -> None:
         """Merge the runs of a level once there are enough: ids stay findable in a few look-ups."""
         store = self._store()
-        levels: dict[int, list[tuple[bytes, bytes]]] = {}
-        for key, value in store.runs():
-            levels.setdefault(key[0], []).append((key, value))
+        levels: dict[int, list[bytes]] = {}
+        for key in store.run_keys():
+            levels.setdefault(key[0], []).append(key)
         for level, runs in sorted(levels.items()):
-            if len(runs) >= RUNS_PER_LEVEL:
-                key = run_key(level + 1, key_number(runs[-1][0][1:]))
-                merged = merge_runs([unseal(run, value) for run, value in runs])
-                store.replace_runs([run for run, _ in runs], (key, seal(key, merged)))
+            if len(runs) < RUNS_PER_LEVEL:
+                continue
+            merged = [unseal(run, store.run(run) or b"") for run in runs[:RUNS_PER_LEVEL]]
+            if sum(map(len, merged)) > MERGED_BYTES_MAX:
+                continue
+            key = run_key(level + 1, key_number(runs[RUNS_PER_LEVEL - 1][1:]))
+            store.replace_runs(runs[:RUNS_PER_LEVEL], (key, seal(key, merge_runs(merged))))
 
     def _store(self) -> Store:
         assert self.store is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
+from pykka import ActorDeadError
 from pykka._envelope import Envelope
 
 from ..config import Settings
@@ -139,6 +140,7 @@ class RouterActor(PooledActor):
                 self.failure.__cause__ = error
                 self._refuse(envelope, self.failure)
                 self._abandon(self.failure)
+                self.snapshots.refuse(self.failure)
                 continue
             if answer is not None and envelope.reply_to is not None:
                 envelope.reply_to.set(answer)
@@ -235,11 +237,12 @@ class RouterActor(PooledActor):
             return
         self._since_snapshot += len(entries)
         replies, self._replies = self._replies, []
-        self._journal(entries, replies, first_seq)
+        # The models first: whoever is acknowledged may ask at once, and must find his input in the answer.
         for model_id, delivery in out.finished():
             self.told_seq[model_id] = delivery.seq
             self.snapshots.unsaved_models.add(model_id)
             self._tell(model_id, delivery)
+        self._journal(entries, replies, first_seq)
 
     def _journal(self, entries: list[Any], replies: list[Any], first_seq: int = 0) -> None:
         first_seq = first_seq or self.book.seq + 1
@@ -260,6 +263,9 @@ class RouterActor(PooledActor):
             ref.tell(delivery)
         except BusyError:
             self._overflow.append((model_id, delivery))
+        except ActorDeadError:
+            # Given up a moment ago, or closing: the journal has it, and the next opening folds it.
+            pass
 
     def _drain_overflow(self) -> None:
         waiting, self._overflow = self._overflow, []

@@ -17,7 +17,6 @@ from .learning.draws import draw_key
 from .model import AskDraw, AskView
 from .roster import Roster
 from .runtime.actor import PooledActor
-from .runtime.clock import Clock
 from .runtime.dispatcher import Dispatcher
 from .runtime.future import LeanFuture
 from .runtime.gather import Gather, Gathered, ask_all
@@ -52,12 +51,11 @@ class AskAll(Struct, frozen=True):
 class SelectorActor(PooledActor):
     """Scatters a question to the model actors and gathers what comes back."""
 
-    def __init__(self, roster: Roster, dispatcher: Dispatcher, timers: Timers, clock: Clock) -> None:
+    def __init__(self, roster: Roster, dispatcher: Dispatcher, timers: Timers) -> None:
         super().__init__()
         self._roster = roster
         self._dispatcher = dispatcher
         self._timers = timers
-        self._clock = clock
 
     def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
         """Begin a gather for each; its completion answers, not the end of the turn."""
@@ -116,8 +114,7 @@ class SelectorActor(PooledActor):
         gather: Gather[str, Any] = Gather(list(refs), done)
         if not gather.completed.is_set():
             handle.append(self._timers.call_after(deadline_seconds, gather.expire))
-            deadline = self._clock.monotonic() + deadline_seconds
-            ask_all(self._dispatcher, list(refs.values()), question, gather, deadline)
+            ask_all(self._dispatcher, list(refs.values()), question, gather, deadline_seconds)
 
 
 def _ranked(samples: Iterable[ModelSample]) -> tuple[ModelSample, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..protocol.errors import StoreFailedError
+from ..protocol.errors import HandicapperError, StoreFailedError
 from ..protocol.messages import SnapshotReceipt
 from .model import AskRecord
 from .persister import WriteSnapshot
@@ -77,12 +77,18 @@ class Snapshotter:
         self._wanted: list[LeanFuture[Any]] = []
         self._again = False
         self._holds = 0
+        self._refusal: HandicapperError | None = None
 
     def want(self, reply: LeanFuture[Any] | None) -> None:
         """Take a snapshot of everything up to now, as soon as none is being taken."""
         if reply is not None:
             self._wanted.append(reply)
         self._again = True
+        self._begin()
+
+    def refuse(self, error: HandicapperError) -> None:
+        """The book holds half an input: nothing of it may be saved any more."""
+        self._refusal = error
         self._begin()
 
     def hold(self) -> None:
@@ -113,6 +119,10 @@ class Snapshotter:
             return
         self._again = False
         replies, self._wanted = self._wanted, []
+        if self._refusal is not None:
+            for reply in replies:
+                reply.set_exception((type(self._refusal), self._refusal, None))
+            return
         book = self._book
         if book.seq == self.seq and not self.unsaved_models:
             for reply in replies:

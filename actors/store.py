@@ -240,6 +240,15 @@ class Store:
         """Every run of the id index."""
         return list(self._scan(_INDEX, b""))
 
+    def run_keys(self) -> list[bytes]:
+        """The key of every run, without reading them."""
+        with self._reading, self._env.begin(db=self._tables[_INDEX]) as txn, txn.cursor() as cursor:
+            return list(cursor.iternext(values=False))
+
+    def run(self, key: bytes) -> bytes | None:
+        """One run of the id index."""
+        return self._get(_INDEX, key)
+
     def find_ordinals(self, numbers: list[int]) -> dict[int, list[int]]:
         """Ordinals of the settled markets the index knows for each fingerprint, read in place."""
         found: dict[int, list[int]] = {number: [] for number in numbers}

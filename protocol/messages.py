@@ -111,7 +111,7 @@ class TradeOutcome(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
 Input = Prediction | MarketResolved | TradeOutcome
 
 
-class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What became of one input. You hold it only once the input is durable."""
 
     seq: int

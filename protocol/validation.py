@@ -113,6 +113,27 @@ def check_market_resolved(resolution: MarketResolved) -> MarketResolved:
     {'YES': 1.0}
     """
     r = resolution
+    if (
+        type(r) is MarketResolved
+        and _is_id(r.market_id)
+        and r.winner is not None
+        and _is_label(r.winner)
+        and r.payouts is None
+        and r.void is False
+        and type(r.resolved_at) is int
+        and TIME_NS_MIN <= r.resolved_at <= TIME_NS_MAX
+        and type(r.revision) is int
+        and 0 <= r.revision < 2**31
+        and r.status in ("proposed", "disputed", "final")
+        and r.source is None
+    ):
+        return MarketResolved(
+            market_id=r.market_id,
+            resolved_at=r.resolved_at,
+            payouts={r.winner: 1.0},
+            status=r.status,
+            revision=r.revision,
+        )
     if not isinstance(r, MarketResolved):
         raise InvalidValueError("resolution", r, "a MarketResolved")
     market_id = r.market_id if _is_id(r.market_id) else check_id("market_id", r.market_id)

@@ -8,6 +8,7 @@ reply of an index, and the dict's length is the countdown.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from _thread import allocate_lock
@@ -256,18 +257,19 @@ def ask_all(
     refs: Sequence[PooledRef[Any]],
     message: Any,
     gather: Gather[Any, Any],
-    deadline: float | None = None,
+    timeout: float | None = None,
 ) -> None:
     """Ask every ref the same; actors that are idle answer here and now, in this thread, the others in their turn.
 
     Half the cost of ``scatter`` where most are idle, as they are when one asks for reading: no letter is
-    written and no turn is queued. At the monotonic time ``deadline`` those not yet asked are left out, and
-    are missing when the gather expires. For actors run by a dispatcher that may be helped.
+    written and no turn is queued. After ``timeout`` seconds those not yet asked are left out, and are missing
+    when the gather expires. For actors run by a dispatcher that may be helped.
     """
     busy: list[int] = []
     replies = gather._replies
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
     for index, ref in enumerate(refs):
-        if not index & 255 and deadline is not None and time.monotonic() >= deadline:
+        if not index & 255 and time.monotonic() >= deadline:
             break
         try:
             reply = ref.cell.ask_idle(message)

@@ -232,7 +232,7 @@ class Book:
             self.controls[model_id] = []
         market = self.markets.get(prediction.market_id)
         if market is None:
-            market = self.markets[prediction.market_id] = Market(prediction.market_id, seq, [], {})
+            market = self.markets[prediction.market_id] = Market(prediction.market_id, seq, (), {})
         loose = self.by_prediction.get(prediction_id)
         if loose is None:
             ticket = Ticket(seq, prediction, gate)
@@ -264,8 +264,8 @@ class Book:
     def _resolve(self, resolution: MarketResolved, seq: int, out: Deliveries) -> Receipt:
         market = self.markets.get(resolution.market_id)
         if market is None:
-            market = self.markets[resolution.market_id] = Market(resolution.market_id, seq, [], {})
-        market.rulings.append(Ruling(seq, resolution))
+            market = self.markets[resolution.market_id] = Market(resolution.market_id, seq, (), {})
+        market.rulings = (*market.rulings, Ruling(seq, resolution))
         self.unsaved[market.ordinal] = market
         receipt = self._settle(market, market.tickets.values(), seq, out)
         if market.tickets and effective_resolution(market.rulings, self.learn_on) is not None:
@@ -278,7 +278,7 @@ class Book:
             self.controls[model_id] = []
         market = self.by_prediction.get(prediction_id)
         if market is None:
-            market = Market(loose_market_id(prediction_id), seq, [], {prediction_id: Ticket(seq)})
+            market = Market(loose_market_id(prediction_id), seq, (), {prediction_id: Ticket(seq)})
             self.markets[market.market_id] = market
             self.by_prediction[prediction_id] = market
             self._pend(market)

@@ -64,6 +64,10 @@ class History:
                 return self.first + index
         return None
 
+    def drop_last(self) -> None:
+        """Forget the newest row."""
+        del self._data[-ROW_BYTES:]
+
     def drop_before(self, number: int) -> None:
         """Forget all rows below ``number``."""
         if number > self.first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -53,13 +54,13 @@ class Ruling(Struct, array_like=True, frozen=True, gc=False):
     resolution: MarketResolved
 
 
-class Market(Struct, array_like=True):
+class Market(Struct, array_like=True, gc=False):
     """A market from its first mention on."""
 
     market_id: str
     ordinal: int
     """Sequence number of its first input: its key on disk, in order of arrival."""
-    rulings: list[Ruling]
+    rulings: tuple[Ruling, ...]
     """Every resolution recorded, by ascending (revision, status)."""
     tickets: dict[str, Ticket]
     """By prediction id."""
@@ -82,7 +83,7 @@ def revision_key(resolution: MarketResolved) -> tuple[int, int]:
     return resolution.revision, STATUS_RANK[resolution.status]
 
 
-def effective_resolution(rulings: list[Ruling], learn_on: Literal["final", "proposed"]) -> Ruling | None:
+def effective_resolution(rulings: Sequence[Ruling], learn_on: Literal["final", "proposed"]) -> Ruling | None:
     """The ruling that teaches: the newest final one; with ``learn_on="proposed"`` the newest at all,
     and none while it is disputed."""
     if learn_on == "final":

@@ -123,7 +123,13 @@ class ModelState:
         history = self.history
         row = _row_of(scored)
         history.append(row)
-        fold_row(self.now, row, self.rules, history, history.end)
+        try:
+            fold_row(self.now, row, self.rules, history, history.end)
+        except BaseException:
+            # Half folded: back to what was, so that a poison event can be passed over without a trace.
+            history.drop_last()
+            self._fold_again()
+            raise
         self.tally.add(scored)
         if history.end - self.newer_row >= CHECKPOINT_ROWS:
             self._advance_checkpoints()

@@ -12,7 +12,7 @@ import pytest
 import handicapper.actors.learning as learning_package
 from handicapper.actors import Learner
 from handicapper.config import ThompsonSampling, Thresholds
-from handicapper.protocol.messages import MarketResolved, Prediction, TradeOutcome
+from handicapper.protocol.messages import MarketResolved, ModelReport, Prediction, TradeOutcome
 
 T0 = 1_700_000_000_000_000_000
 HOUR = 3_600 * 10**9
@@ -238,6 +238,7 @@ def test_learner_follows_a_synthetic_model_that_turns_bad(open_learner: OpenLear
     learner = open_learner()
     random = np.random.default_rng(4)
     best: list[str] = []
+    reports: dict[str, ModelReport] = {}
     for slate in range(80):
         predictions = [
             made(slate * 10 + i, model, 0.7) for i in range(10) for model in ("steady", "turncoat")

@@ -289,3 +289,17 @@ def test_router_that_fails_half_way_saves_nothing_of_what_it_did_not_acknowledge
     again = open_learner()
     assert [again.resolve_market(resolution(n)).scored for n in (1, 2)] == [1, 1]
     assert again.report("m").n == 2
+
+
+def test_event_set_aside_leaves_no_trace_in_the_calibration_window(open_learner: Open) -> None:
+    """The window slides past the place of the poison as if it had never been there."""
+    rules = small_settings(calibration_window=10)
+    learner, reference = open_learner(settings=rules), open_learner("reference", settings=rules)
+    with raising_fold():
+        learner.record_outcomes(_told(number, poisonous=number == 20) for number in range(60))
+        assert learner.report("m").n == 59
+    reference.record_outcomes(_told(number) for number in range(60) if number != 20)
+    poisoned, clean = learner.report("m", as_of=T0), reference.report("m", as_of=T0)
+    assert poisoned.recent_calibration == clean.recent_calibration
+    assert poisoned.confidence_threshold == clean.confidence_threshold
+    assert poisoned.pnl == clean.pnl

@@ -159,7 +159,7 @@ def test_bench_predictions_and_resolutions_in_bulk(benchmark: Any, floor: Floor,
             assert learner.record_predictions(predicted).accepted == count
             assert learner.resolve_markets(resolved).scored == count
 
-        measure(benchmark, learner, floor, "predictions + resolutions in bulk", count, work, 0.01)
+        measure(benchmark, learner, floor, "predictions + resolutions in bulk", count, work, 0.03)
 
 
 def test_bench_trade_outcomes_in_bulk(benchmark: Any, floor: Floor, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_bench_trade_outcomes_in_bulk(benchmark: Any, floor: Floor, tmp_path: Pa
         def work(turn: int) -> None:
             assert learner.record_outcomes(batches[turn]).scored == count
 
-        measure(benchmark, learner, floor, "trade outcomes in bulk", count, work, 0.01)
+        measure(benchmark, learner, floor, "trade outcomes in bulk", count, work, 0.05)
 
 
 def test_bench_trade_outcomes_one_by_one(benchmark: Any, floor: Floor, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_bench_trade_outcomes_one_by_one_not_waiting(benchmark: Any, floor: Floo
             futures = [learner.record_outcome_nowait(outcome) for outcome in batches[turn]]
             assert all(future.get(60.0).scored for future in futures)
 
-        measure(benchmark, learner, floor, "trade outcomes one by one, not waiting", count, work, 0.001)
+        measure(benchmark, learner, floor, "trade outcomes one by one, not waiting", count, work, 0.02)
 
 
 def test_bench_signals_one_by_one(benchmark: Any, floor: Floor, tmp_path: Path) -> None:

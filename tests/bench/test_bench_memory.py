@@ -19,6 +19,9 @@ from handicapper.protocol.messages import Prediction
 pytestmark = pytest.mark.bench
 
 BYTES_PER_MODEL_MAX = 8 * 1024
+RSS_GROWTH_MIB_MAX = 48
+"""For 1.8 million predictions: what the allocator keeps for itself, and less than 28 bytes each. Held in memory
+in any form they would take ten times that."""
 
 
 def test_bench_memory_of_a_model_with_an_empty_window(benchmark: Any, tmp_path: Path) -> None:
@@ -123,4 +126,4 @@ def test_bench_memory_does_not_grow_with_settled_predictions(benchmark: Any, tmp
             f"settled in memory {row['in_memory']:.0f}"
         )
     assert [row["in_memory"] for row in rows] == [0, 0, 0]
-    assert rows[-1]["RssAnon"] <= rows[0]["RssAnon"] * 1.10 + 8
+    assert rows[-1]["RssAnon"] - rows[0]["RssAnon"] <= RSS_GROWTH_MIB_MAX

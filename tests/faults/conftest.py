@@ -17,6 +17,9 @@ import pytest
 
 from .images import Image, make_image
 
+collect_ignore = ["disk_jobs.py", "fork_server.py", "jobs.py"]
+"""Scripts of the forked processes: they import one another by plain name."""
+
 DEADLINE_SECONDS = 60.0
 """Far beyond anything expected: reached only when something hangs."""
 

@@ -97,7 +97,9 @@ def test_damaged_marker_is_refused_as_damaged(text: bytes, image: Image, tmp_pat
     assert (path / "handicapper.json").read_bytes() == text
 
 
-def test_marker_removed_but_data_there_opens_whole(image: Image, tmp_path: Path, fork_server: ForkServer) -> None:
+def test_marker_removed_but_data_there_opens_whole(
+    image: Image, tmp_path: Path, fork_server: ForkServer
+) -> None:
     """As after a crash between the first commit and the marker."""
     whole, path = image.copy(tmp_path / "whole"), image.copy(tmp_path / "state")
     (path / "handicapper.json").unlink()

@@ -92,7 +92,15 @@ def whole(image: Image, fork_server: ForkServer, tmp_path_factory: pytest.TempPa
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize(
     ("table", "place"),
-    [("meta", 0), ("meta", 1), ("open_markets", 0), ("open_markets", -1), (MODELS, 1), ("index", 0), ("index", -1)],
+    [
+        ("meta", 0),
+        ("meta", 1),
+        ("open_markets", 0),
+        ("open_markets", -1),
+        (MODELS, 1),
+        ("index", 0),
+        ("index", -1),
+    ],
 )
 def test_damaged_snapshot_is_quarantined_and_derived_again_from_the_journal(
     table: str,
@@ -162,7 +170,9 @@ def test_damaged_journal_record_stops_the_opening_until_the_loss_is_accepted(
     index = len(tail) - 1 if isinstance(place, str) else int(place * (len(tail) - 1))
     key = tail[index][0]
     if place == "newest" and damage in (_removed, _other_key):
-        pytest.skip("the newest record taken away whole, by somebody who can write LMDB: nothing points to it")
+        pytest.skip(
+            "the newest record taken away whole, by somebody who can write LMDB: nothing points to it"
+        )
     change(path, "journal", key, damage)
     before = (path / "data.mdb").read_bytes()
     (refused,) = _inspect(fork_server, image, path)

@@ -51,9 +51,7 @@ def test_file_that_may_not_grow_keeps_every_acknowledged_input(
     limit_kib: int, tmp_path: Path, fork_server: ForkServer
 ) -> None:
     path = str(tmp_path / "state")
-    job = fork_server.run(
-        "fill_limited", path=path, settings=TABLES, seed=SEED, limit_bytes=limit_kib * 1024
-    )
+    job = fork_server.run("fill_limited", path=path, settings=TABLES, seed=SEED, limit_bytes=limit_kib * 1024)
     acknowledged = _check_failed_well(job)
     assert verify_state(path, small_settings()).ok
     calls = [[0, 0, number] for number in range(acknowledged)]
@@ -65,9 +63,7 @@ def test_file_that_may_not_grow_keeps_every_acknowledged_input(
 
 def test_full_file_system_keeps_every_acknowledged_input(tmp_path: Path, fork_server: ForkServer) -> None:
     """A tmpfs of 1 MiB; then there is room again."""
-    job = fork_server.run(
-        "fill_tmpfs", path=str(tmp_path / "disk"), settings=TABLES, seed=SEED, size="1m"
-    )
+    job = fork_server.run("fill_tmpfs", path=str(tmp_path / "disk"), settings=TABLES, seed=SEED, size="1m")
     _check_failed_well(job)
     resent = _message(job, "resent")["resent"]
     assert (resent.pop("accepted"), list(resent)) == (0, ["duplicate"])
@@ -124,7 +120,14 @@ def test_directory_in_use_by_another_process_is_refused_and_the_message_names_it
     """And is free at once when that process is killed."""
     path = str(tmp_path / "state")
     job = fork_server.start(
-        "crash_load", path=path, settings=TABLES, seed=SEED, round_number=0, threads=1, again=[], calls_max=10**6
+        "crash_load",
+        path=path,
+        settings=TABLES,
+        seed=SEED,
+        round_number=0,
+        threads=1,
+        again=[],
+        calls_max=10**6,
     )
     while (message := job.next(DEADLINE_SECONDS)) is not None and "acknowledged" not in message:
         pass

@@ -63,7 +63,9 @@ def test_state_closed_and_opened_again_and_again_does_not_change(some_image: Ima
     assert verify_state(path, small_settings()).ok
 
 
-def test_journal_written_in_small_records_gives_what_large_ones_give(some_image: Image, tmp_path: Path) -> None:
+def test_journal_written_in_small_records_gives_what_large_ones_give(
+    some_image: Image, tmp_path: Path
+) -> None:
     """How inputs were cut into batches and records leaves no trace in the state."""
     path = tmp_path / "small"
     tables = {**TABLES, "limits": {"batch_inputs_max": 3}}

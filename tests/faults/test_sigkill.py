@@ -135,9 +135,7 @@ class Chain:
         """A thread's last acknowledged pause or its end is in force, unless the one in doubt came through."""
         for thread in range(THREADS):
             controls = sorted(
-                key
-                for key in self.acknowledged
-                if key[1] == thread and not make_call(self.seed, *key).inputs
+                key for key in self.acknowledged if key[1] == thread and not make_call(self.seed, *key).inputs
             )
             newest = max((key[0] for key in self.acknowledged if key[1] == thread), default=0)
             doubtful = any(

@@ -86,7 +86,8 @@ def scores(pairs: list[tuple[float, float]], clip: float = 1e-6) -> Scores:
     reliability = resolution = Fraction(0)
     for group in bins.values():
         size = len(group)
-        c_bar, x_bar = sum(c for c, _ in group) / size, sum(x for _, x in group) / size
+        c_bar = sum((c for c, _ in group), Fraction(0)) / size
+        x_bar = sum((x for _, x in group), Fraction(0)) / size
         gaps.append((size, abs(c_bar - x_bar)))
         reliability += size * (c_bar - x_bar) ** 2 / n
         resolution += size * (x_bar - mean_x) ** 2 / n

@@ -111,7 +111,7 @@ def test_revision_at_every_distance_from_a_checkpoint_equals_the_corrected_histo
 ) -> None:
     """The edges of the two checkpoints: the row right before, at and right after each of them."""
     played, right = Played(FIRST), Played(FIRST)
-    batches = ones()
+    batches, late = ones(), resolved()
     for number in range(total):
         made = prediction(f"p{number}", f"k{number}", confidence=number % 11 / 10)
         wrong = number == total - back
