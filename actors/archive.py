@@ -43,12 +43,18 @@ class Archive:
         if not wanted:
             return
         for number, ordinals in self._store.find_ordinals(list(wanted)).items():
-            for ordinal in ordinals:
-                market = self.market(ordinal)
-                if market is None or market.market_id in book.markets:
+            found = [market for market in map(self.market, ordinals) if market is not None]
+            for market in found:
+                if market.market_id in book.markets:
                     continue
                 if wanted[number] in market.tickets or wanted[number] == market.market_id:
                     book.admit(market)
+            # The index goes on to name loose markets that went into another, but then it names that one too.
+            if ordinals and not found:
+                raise StateDamagedError(
+                    f"the index says that {wanted[number]!r} is in settled market {ordinals[-1]}, which is missing; "
+                    "restore the directory from a backup"
+                )
 
     def _wanted(self, book: Book, entries: Iterable[Entry]) -> dict[int, str]:
         """Ids that are not in memory and perhaps on disk, by fingerprint."""

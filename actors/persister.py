@@ -13,7 +13,7 @@ from msgspec import Struct
 from pykka._envelope import Envelope
 
 from ..config import Settings
-from ..protocol.errors import StoreFailedError
+from ..protocol.errors import StateDamagedError, StoreFailedError
 from .records import encode, key_number, number_key, seal, unseal
 from .restore import Restored, restore
 from .runtime.actor import PooledActor
@@ -117,7 +117,13 @@ class PersisterActor(PooledActor):
             message.accept_loss,
         )
         for table, key, reason in restored.quarantined:
-            store.quarantine(table, key, reason)
+            # A journal record whose loss was accepted makes room for the inputs that get its numbers now.
+            store.quarantine(table, key, reason, move=table == "journal" and "missing" not in reason)
+        if message.directory.used and not restored.book.seq and not message.accept_loss:
+            raise StateDamagedError(
+                f"{message.directory.path} was in use, and its data file holds nothing of ours; restore it from a "
+                "backup, or open with accept_loss=True to begin again"
+            )
         self.durable_seq = restored.book.seq
         return restored, store
 

@@ -153,7 +153,11 @@ def _load_snapshot(store: Store, restored: Restored) -> set[str]:
             raise DamagedRecordError(f"no record of model {min(missing)!r}")
         table = "index"
         for key, value in store.runs():
-            restored.archive.note(run_fingerprints(unseal(key, value)))
+            body = unseal(key, value)
+            try:
+                restored.archive.note(run_fingerprints(body))
+            except ValueError as error:
+                raise DamagedRecordError(f"its CRC matches but it is no run: {error}") from error
     except DamagedRecordError as error:
         raise _SnapshotDamagedError(table, key, str(error)) from error
     return stale

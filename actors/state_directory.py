@@ -29,7 +29,7 @@ class Marker(msgspec.Struct):
     """Contents of the marker file."""
 
     schema: int
-    models_table: str
+    models_table: str = ""
     product: str = "handicapper"
 
 
@@ -94,6 +94,8 @@ class StateDirectory:
             found = msgspec.json.decode(text, type=Marker)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateDamagedError(f"{marker} is damaged ({error}); restore it from a backup") from error
+        if not found.models_table and found.schema == SCHEMA_VERSION:
+            raise StateDamagedError(f"{marker} is damaged (no models_table); restore it from a backup")
         if found.schema != SCHEMA_VERSION:
             raise StateSchemaError(
                 f"state directory {self.path} has schema {found.schema}, this release reads schema {SCHEMA_VERSION}; "

@@ -25,6 +25,7 @@ from ..protocol.errors import ClosedError, StateDamagedError, StateError, StoreF
 from .records import number_key, sealed_body
 from .state.id_index import look_up
 from .state_directory import DATA_FILE
+from .structure import check_structure
 
 __all__ = ["SnapshotWrite", "Store"]
 
@@ -76,6 +77,8 @@ class Store:
         map_size = max(initial_map_mib * _MIB, 2 * size // _MIB * _MIB)
         if not create and not size:
             raise StateError(f"{path / DATA_FILE} does not exist; nothing was ever recorded here")
+        if size:
+            check_structure(path / DATA_FILE)
         try:
             self._env = lmdb.open(
                 str(path), map_size=map_size, max_dbs=8, mode=0o600, max_readers=64, sync=True, metasync=True
@@ -85,7 +88,6 @@ class Store:
             what = StateDamagedError if damaged else StateError
             raise what(f"{path / DATA_FILE} cannot be opened: {error}") from error
         try:
-            self._check_length(path / DATA_FILE)
             with self._reading:
                 self._tables = {
                     name: self._env.open_db(name)
@@ -100,15 +102,6 @@ class Store:
             self._env.close()
             raise
         self._models = models_table.encode()
-
-    def _check_length(self, file: Path) -> None:
-        """A file cut short would end the process with SIGBUS at the first read beyond its end."""
-        needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
-        size = file.stat().st_size
-        if size < needed:
-            raise StateDamagedError(
-                f"{file} has {size} bytes, and its header says {needed}; restore it from a backup"
-            )
 
     # ----------------------------------------------------------------- write
 
@@ -158,8 +151,8 @@ class Store:
 
         self._write(put)
 
-    def quarantine(self, table: str, key: bytes, reason: str) -> None:
-        """Copy a damaged record aside, with the reason; it stays where it is too.
+    def quarantine(self, table: str, key: bytes, reason: str, move: bool = False) -> None:
+        """Copy a damaged record aside, with the reason; unless it is to ``move``, it stays where it is too.
 
         Raises:
             StoreFailedError: it could not be written.
@@ -167,7 +160,13 @@ class Store:
         """
         value = self._get(self._models if table == "models" else table.encode(), key) or b""
         name = table.encode() + b"/" + key[:400]
-        self._write(lambda txn: self._put_all(txn, _QUARANTINE, [(name, reason.encode() + b"\0" + value)]))
+
+        def put(txn: lmdb.Transaction) -> None:
+            self._put_all(txn, _QUARANTINE, [(name, reason.encode() + b"\0" + value)])
+            if move:
+                txn.delete(key, db=self._tables[table.encode()])
+
+        self._write(put)
 
     def _put_all(
         self, txn: lmdb.Transaction, table: bytes, records: list[tuple[bytes, bytes]], append: bool = False

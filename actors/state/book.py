@@ -389,7 +389,8 @@ class Book:
     def leave(self) -> None:
         """Drop the settled markets that were brought back and did not change."""
         for ordinal, market in self.visiting.items():
-            if ordinal not in self.unsaved and (self.saving is None or ordinal not in self.saving.markets):
+            saving = self.saving is not None and ordinal in self.saving.markets
+            if market.settled and ordinal not in self.unsaved and not saving:
                 self._evict(market)
         self.visiting.clear()
 

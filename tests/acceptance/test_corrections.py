@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -53,7 +55,7 @@ def test_correction_of_the_distant_past_gives_the_report_of_the_corrected_histor
 
 
 def test_trade_outcome_that_was_saved_before_its_prediction_came_is_counted_once(
-    open_learner: OpenLearner,
+    open_learner: OpenLearner, tmp_path: Path
 ) -> None:
     """Its market of one has left memory; the prediction takes it into another; then the model is rebuilt
     from what is in memory and on disk, where the old record still lies until the next snapshot."""
@@ -74,5 +76,8 @@ def test_trade_outcome_that_was_saved_before_its_prediction_came_is_counted_once
     learner.resolve_market(resolution(3, False, revision=1))
     assert report(learner).n == 301
     learner.resolve_market(resolution(4, False, revision=1))
+    crashed = tmp_path / "crashed"
+    shutil.copytree(tmp_path / "state", crashed, ignore=shutil.ignore_patterns("LOCK", "lock.mdb"))
+    assert report(open_learner("crashed")).n == 301, "rebuilt when opening, before the next snapshot"
     learner.close()
     assert report(open_learner()).n == 301

@@ -210,6 +210,21 @@ def test_loose_market_that_merged_while_a_save_failed_is_not_saved_again() -> No
     assert not cut.markets.keys() & set(cut.merged)
 
 
+def test_market_brought_back_that_became_pending_again_does_not_leave() -> None:
+    """It was changed and saved since it came back, so that nothing but what is pending keeps it."""
+    intake = intake_of(resolved(status="proposed"))
+    book = intake.book
+    (market,) = book.cut().markets.values()
+    assert book.saved() == 1
+    book.admit(market)
+    intake.accept(prediction("p1"))
+    book.cut()
+    book.saved()
+    book.leave()
+    book.check_invariants()
+    assert intake.accept(resolved()).scored == 1
+
+
 def test_loose_market_that_merged_while_it_was_saved_is_superseded_until_the_next_save() -> None:
     intake = intake_of(outcome("p1"))
     (ordinal,) = intake.book.cut().markets

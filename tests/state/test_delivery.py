@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from handicapper.actors.state.delivery import Deliveries
@@ -18,6 +18,8 @@ told = st.lists(
 
 
 @given(told, st.lists(st.booleans(), min_size=40, max_size=40))
+@example([("m", "rejected"), ("m", "accepted")], [False] * 40)
+@example([("m", "accepted"), ("m", "rejected"), ("m", "reset"), ("m", "rejected")], [False] * 40)
 def test_counts_come_out_the_same_wherever_the_batches_end(
     events: list[tuple[str, str]], ends: list[bool]
 ) -> None:
