@@ -328,20 +328,21 @@ class Book:
 
     def _expire(self, at_ns: int, seq: int, out: Deliveries) -> Receipt:
         """Settle what has expired: it teaches nothing, unless a resolution from before its expiry comes yet."""
-        expired: list[str] = []
+        expired: dict[int, tuple[str, Market]] = {}
         while self._expiries and self._expiries[0][0] < at_ns:
             prediction_id = heappop(self._expiries)[1]
             market = self.by_prediction.get(prediction_id)
             ticket = None if market is None else market.tickets[prediction_id]
-            if market is None or ticket is None or ticket.row is not None:
-                continue
-            ticket.row = Scored(ticket.row_id, at_ns, UNKNOWN)
-            ticket.position_seq = seq
+            if market is not None and ticket is not None and ticket.row is None:
+                expired[ticket.row_id] = prediction_id, market
+        # In the order of their numbers, not of their expiry: that is the order a rebuild folds them in.
+        for row_id, (prediction_id, market) in sorted(expired.items()):
+            ticket = market.tickets[prediction_id]
+            ticket.row, ticket.position_seq = Scored(row_id, at_ns, UNKNOWN), seq
             self._unpend(market)
             self.unsaved[market.ordinal] = market
             out.tell(ticket.model_id, ticket.row, seq)
-            expired.append(prediction_id)
-        return Receipt(seq=seq, unscored=tuple(expired))
+        return Receipt(seq=seq, unscored=tuple(expired[row_id][0] for row_id in sorted(expired)))
 
     def _note_expiry(self, prediction: Prediction | None) -> None:
         if prediction is not None and prediction.expires_at is not None:

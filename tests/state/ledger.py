@@ -133,10 +133,10 @@ class Ledger:
         return self._settle(seq, [pid], self._market_of(pid))
 
     def expire(self, now_ns: int) -> Answer:
-        """Pending predictions whose time is over are settled without a lesson, first expired first."""
+        """Pending predictions whose time is over are settled without a lesson, first made first."""
         due = sorted(
-            (p.expires_at, pid)
-            for pid, (_, p, _) in self.predictions.items()
+            (made, pid)
+            for pid, (made, p, _) in self.predictions.items()
             if p.expires_at is not None and p.expires_at < now_ns and pid not in self.lessons
         )
         for _, pid in due:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handicapper.actors.state.entries import ResetModel, RulesInForce
+from handicapper.actors.state.entries import ExpirePredictions, ResetModel, RulesInForce
 from handicapper.actors.state.model_state import CHECKPOINT_ROWS, ModelState
 from handicapper.actors.state.rebuild import model_history
 
@@ -153,6 +153,14 @@ def test_prediction_that_joins_its_trade_outcome_after_a_reset_is_counted_after_
     played = Played(FIRST)
     played.play([outcome("p1"), ResetModel("m", ""), prediction("p1")], ones())
     assert played.states["m"].tally.ungated == 1
+    assert state_bytes(played.rebuilt("m")) == state_bytes(played.states["m"])
+
+
+def test_predictions_that_expire_at_once_are_folded_in_the_order_of_a_rebuild() -> None:
+    """The first made expires last, so that the order of expiry is the other one."""
+    played = Played(FIRST)
+    made = [prediction(f"p{n}", f"k{n}", expires_at=T0 + (9 - n) * HOUR) for n in range(5)]
+    played.play([*made, ExpirePredictions(T0 + 20 * HOUR)], ones())
     assert state_bytes(played.rebuilt("m")) == state_bytes(played.states["m"])
 
 
