@@ -1,11 +1,11 @@
 """The book of markets: decides what an input means, and what each model learns from it.
 
-Two steps, so that a replay can never decide differently: ``decide_*`` looks and says *duplicate* (a
+Two steps, so that a replay can never decide differently: :mod:`.decisions` looks and says *duplicate* (a
 receipt), *no* (an error) or *yes* (None) and changes nothing; ``apply`` is the only door that changes
 the book, takes only accepted entries, and is all that a replay calls.
 
 In memory are the markets with something pending and those settled since the last snapshot; older ones
-are on disk, and whoever calls ``decide`` brings those an input mentions back with :meth:`Book.admit`.
+are on disk, and whoever decides brings those an input mentions back with :meth:`Book.admit`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...config.settings import LearningRules
-from ...protocol.errors import (
-    BusyError,
-    PredictedAfterResolutionError,
-    StaleRevisionError,
-    UnknownModelError,
-)
 from ...protocol.messages import MarketResolved, Prediction, Receipt, TradeOutcome
-from .agreement import agree, agree_on_x, same_outcome, same_prediction, same_ruling
 from .delivery import Deliveries
 from .entries import (
     Entry,
@@ -89,120 +82,6 @@ class Book:
         self.visiting: dict[int, Market] = {}
         self._expiries: list[tuple[int, str]] = []
         """Heap of (expires_at, prediction id) of pending predictions; may hold some that are settled."""
-
-    # ---------------------------------------------------------------- decide
-
-    def decide_prediction(self, prediction: Prediction) -> Receipt | None:
-        """Receipt of the original if this prediction is a duplicate, None if it is to be recorded.
-
-        Raises:
-            ConflictError: its id stands for another prediction, or it contradicts its trade outcome.
-            PredictedAfterResolutionError: it was made after its market resolved.
-            BusyError: too many predictions are pending.
-
-        """
-        known = self.by_prediction.get(prediction.prediction_id)
-        ticket = None if known is None else known.tickets[prediction.prediction_id]
-        if ticket is not None and ticket.prediction is not None:
-            return same_prediction(ticket, prediction)
-        if ticket is not None:
-            agree(ticket, prediction)
-        if prediction.model_id not in self.controls:
-            self._room_for_model(prediction.model_id)
-        market = self.markets.get(prediction.market_id)
-        if market is not None and market.rulings:
-            self._not_after_resolution(market, prediction, ticket)
-        if self.pending >= self.pending_max:
-            raise BusyError(
-                f"{self.pending} predictions are pending, the most allowed (limits.pending_predictions_max); "
-                "resolve or expire some, or raise the limit",
-                60_000,
-            )
-        return None
-
-    def _room_for_model(self, model_id: str) -> None:
-        if len(self.controls) >= self.models_max:
-            raise BusyError(
-                f"model {model_id!r} would be one more than the {self.models_max} allowed (limits.models_max)",
-                60_000,
-            )
-
-    def _not_after_resolution(self, market: Market, prediction: Prediction, ticket: Ticket | None) -> None:
-        ruling = effective_resolution(market.rulings, self.learn_on)
-        if ruling is None:
-            return
-        resolved_at = ruling.resolution.resolved_at
-        if prediction.predicted_at > resolved_at:
-            raise PredictedAfterResolutionError(
-                f"prediction {prediction.prediction_id!r} of market {market.market_id!r} was made at "
-                f"{prediction.predicted_at}, {(prediction.predicted_at - resolved_at) / 1e9:g} s after the market "
-                f"resolved ({resolved_at}); nothing was recorded"
-            )
-        if ticket is not None and ticket.outcome is not None:
-            agree_on_x(ticket.outcome, prediction, ruling)
-
-    def decide_resolution(self, resolution: MarketResolved) -> Receipt | None:
-        """Receipt of the original if this resolution is a duplicate, None if it is to be recorded.
-
-        Raises:
-            StaleRevisionError: a higher revision, or a later status, is already recorded.
-            ConflictError: it contradicts what is recorded, without a higher revision.
-
-        """
-        market = self.markets.get(resolution.market_id)
-        if market is None:
-            return None
-        key = revision_key(resolution)
-        for ruling in market.rulings:
-            if revision_key(ruling.resolution) == key:
-                return same_ruling(ruling, resolution)
-        if market.rulings and key < revision_key(market.rulings[-1].resolution):
-            last = market.rulings[-1].resolution
-            raise StaleRevisionError(
-                f"market {resolution.market_id!r}: revision {resolution.revision} ({resolution.status}) came after "
-                f"revision {last.revision} ({last.status}) was recorded; to correct it, send revision "
-                f"{last.revision + 1}"
-            )
-        if resolution.revision == 0:
-            self._no_outcome_contradicts(market, resolution)
-        return None
-
-    def _no_outcome_contradicts(self, market: Market, resolution: MarketResolved) -> None:
-        ruling = Ruling(0, resolution)
-        if effective_resolution([*market.rulings, ruling], self.learn_on) is not ruling:
-            return
-        for ticket in market.tickets.values():
-            if ticket.outcome is not None and ticket.prediction is not None:
-                agree_on_x(ticket.outcome, ticket.prediction, ruling)
-
-    def decide_outcome(self, outcome: TradeOutcome) -> Receipt | None:
-        """Receipt of the original if this outcome is a duplicate, None if it is to be recorded.
-
-        Raises:
-            ConflictError: it contradicts its prediction, an earlier outcome or the market's resolution.
-            PredictedAfterResolutionError: it is dated before its prediction was made.
-
-        """
-        market = self.by_prediction.get(outcome.prediction_id)
-        if market is None:
-            if outcome.model_id not in self.controls:
-                self._room_for_model(outcome.model_id)
-            return None
-        ticket = market.tickets[outcome.prediction_id]
-        if ticket.outcome is not None:
-            return same_outcome(ticket, ticket.outcome, outcome)
-        prediction = ticket.prediction
-        assert prediction is not None
-        agree(Ticket(ticket.row_id, outcome=outcome), prediction)
-        ruling = effective_resolution(market.rulings, self.learn_on)
-        if ruling is not None:
-            agree_on_x(outcome, prediction, ruling)
-        return None
-
-    def decide_control(self, entry: PauseModel | ResumeModel | ResetModel) -> None:
-        """Raise UnknownModelError unless the model was ever seen."""
-        if entry.model_id not in self.controls:
-            raise UnknownModelError(entry.model_id)
 
     # ----------------------------------------------------------------- apply
 

@@ -21,6 +21,7 @@ from ...protocol.messages import (
     TradeOutcome,
 )
 from .book import Book
+from .decisions import decide_control, decide_outcome, decide_prediction, decide_resolution
 from .delivery import Deliveries
 from .entries import (
     Entry,
@@ -70,18 +71,18 @@ class Intake:
         kind = type(item)
         try:
             if kind is Prediction:
-                duplicate = book.decide_prediction(item)  # pyright: ignore[reportArgumentType]  # tested above
+                duplicate = decide_prediction(book, item)  # pyright: ignore[reportArgumentType]  # tested above
                 counters.predictions += duplicate is None
             elif isinstance(item, MarketResolved):
-                duplicate = book.decide_resolution(item)
+                duplicate = decide_resolution(book, item)
                 counters.resolutions += duplicate is None
             elif isinstance(item, TradeOutcome):
-                duplicate = book.decide_outcome(item)
+                duplicate = decide_outcome(book, item)
                 counters.outcomes += duplicate is None
             else:
                 duplicate = None
                 if isinstance(item, PauseModel | ResumeModel | ResetModel):
-                    book.decide_control(item)
+                    decide_control(book, item)
         except HandicapperError:
             counters.refused += 1
             raise
@@ -124,7 +125,7 @@ class Intake:
 
         """
         try:
-            duplicate = self.book.decide_prediction(prediction)
+            duplicate = decide_prediction(self.book, prediction)
         except HandicapperError:
             self.counters.refused += 1
             raise
