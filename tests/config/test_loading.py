@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from handicapper.config import default_settings, load_settings, parse_settings
 from handicapper.protocol.errors import SettingsError
 

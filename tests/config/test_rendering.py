@@ -6,6 +6,7 @@ import tomllib
 from typing import Any
 
 import msgspec
+
 from handicapper.config import (
     Settings,
     default_settings,

@@ -7,6 +7,7 @@ import struct
 
 import msgspec
 import pytest
+
 from handicapper.config import LearningRules, Settings, Thresholds, Weights, check_settings, default_settings
 
 

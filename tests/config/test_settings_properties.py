@@ -7,6 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
 from handicapper.config import (
     LearningRules,
     Settings,
@@ -20,9 +24,6 @@ from handicapper.config import (
 from handicapper.config.schema import KeySchema, TableSchema, document_schema
 from handicapper.config.settings import SettingsDocument
 from handicapper.protocol.errors import SettingsError
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 KEYS = [key for table in document_schema().walk() for key in table.keys.values()]
 

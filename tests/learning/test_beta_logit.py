@@ -4,8 +4,9 @@ from math import lgamma, log
 
 import numpy as np
 import pytest
-from handicapper.actors.learning.beta_logit import log_cdf, log_density, logit_support, logit_width
 from scipy.special import betainc, expit
+
+from handicapper.actors.learning.beta_logit import log_cdf, log_density, logit_support, logit_width
 
 COUNTS = [(1.0, 1.0), (0.5, 3.0), (20.0, 16.0), (16.0, 15.9), (300.0, 2.0), (1e-3, 1e-3), (1e-3, 50.0)]
 

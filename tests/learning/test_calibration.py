@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from handicapper.actors.learning import calibration
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handicapper.actors.learning import calibration
 
 pairs_of = st.lists(st.tuples(st.floats(0.0, 1.0), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=60)
 

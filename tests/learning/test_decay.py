@@ -5,9 +5,10 @@ from math import inf, isclose, isfinite
 from random import Random
 
 import pytest
-from handicapper.actors.learning.decay import add_decayed, decay_factor, decayed_at
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handicapper.actors.learning.decay import add_decayed, decay_factor, decayed_at
 
 HOUR = 3_600 * 10**9
 CENTURY = 100 * 365 * 24 * HOUR

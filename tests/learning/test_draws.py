@@ -5,10 +5,11 @@ from math import isfinite, log, sqrt
 
 import numpy as np
 import pytest
-from handicapper.actors.learning.draws import beta_draw, beta_draws, draw_key, uniforms
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import betainc
+
+from handicapper.actors.learning.draws import beta_draw, beta_draws, draw_key, uniforms
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 

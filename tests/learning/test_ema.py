@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from handicapper.actors.learning.ema import EMA_START, ema_update
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handicapper.actors.learning.ema import EMA_START, ema_update
 
 unit = st.floats(0.0, 1.0)
 

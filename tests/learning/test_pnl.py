@@ -5,9 +5,10 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from handicapper.actors.learning.pnl import add_money, subtract_money, trade_pnl
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handicapper.actors.learning.pnl import add_money, subtract_money, trade_pnl
 
 money = st.decimals(-(10**18), 10**18, allow_nan=False, allow_infinity=False, places=18)
 sizes = st.decimals(0, 10**18, allow_nan=False, allow_infinity=False, places=18)

@@ -5,10 +5,11 @@ from random import Random
 
 import numpy as np
 import pytest
-from handicapper.actors.learning import posterior
-from handicapper.actors.learning.decay import add_decayed, decayed_at
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handicapper.actors.learning import posterior
+from handicapper.actors.learning.decay import add_decayed, decayed_at
 
 HOUR = 3_600 * 10**9
 CENTURY = 100 * 365 * 24 * HOUR

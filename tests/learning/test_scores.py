@@ -4,10 +4,11 @@ from collections.abc import Callable
 from math import isfinite, log
 
 import pytest
-from handicapper.actors.learning.calibration import bins_of, new_bins
-from handicapper.actors.learning.scores import brier_loss, log_loss, murphy_decomposition
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handicapper.actors.learning.calibration import bins_of, new_bins
+from handicapper.actors.learning.scores import brier_loss, log_loss, murphy_decomposition
 
 unit = st.floats(0.0, 1.0)
 pairs_of = st.lists(st.tuples(unit, st.sampled_from([0.0, 0.5, 1.0, 0.37])), min_size=1, max_size=80)

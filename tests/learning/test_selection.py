@@ -5,9 +5,10 @@ from random import Random
 
 import numpy as np
 import pytest
-from handicapper.actors.learning.selection import probability_best, rank
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from handicapper.actors.learning.selection import probability_best, rank
 
 parameters = st.floats(1e-3, 1e7)
 

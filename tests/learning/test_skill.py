@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from handicapper.actors.learning.skill import skill_score
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 import numpy as np
+
 from handicapper.actors.learning.draws import beta_draw, draw_key, uniforms
 from handicapper.actors.learning.posterior import add_outcome, posterior_parameters
 from handicapper.actors.learning.selection import rank

@@ -4,9 +4,10 @@ from fractions import Fraction
 from math import inf
 
 import pytest
-from handicapper.actors.learning.threshold import adjust_threshold, relax_threshold, threshold_wall
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handicapper.actors.learning.threshold import adjust_threshold, relax_threshold, threshold_wall
 
 HOUR = 3_600 * 10**9
 CENTURY = 100 * 365 * 24 * HOUR

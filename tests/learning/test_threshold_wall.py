@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+
 from handicapper.actors.learning.gate import passes_gate
 from handicapper.actors.learning.threshold import adjust_threshold, relax_threshold, threshold_wall
 

@@ -4,6 +4,9 @@ from math import isfinite
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from handicapper.actors.learning.ema import EMA_START, ema_update
 from handicapper.actors.learning.posterior import add_outcome, posterior_parameters
 from handicapper.actors.learning.weight import (
@@ -14,8 +17,6 @@ from handicapper.actors.learning.weight import (
     accuracy_weight,
     posterior_weight,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 RULES = WeightRules()
 counts = st.floats(0.0, 1e7)
