@@ -13,7 +13,16 @@ from .state.id_index import BloomFilter, fingerprint
 from .state.market import Market, loose_market_id
 from .store import Store
 
-__all__ = ["Archive", "market_fingerprints"]
+__all__ = ["Archive", "ArchiveDamagedError", "market_fingerprints"]
+
+
+class ArchiveDamagedError(StateDamagedError):
+    """The record of a settled market cannot be read; ``key`` is its key."""
+
+    def __init__(self, ordinal: int, problem: str) -> None:
+        super().__init__(f"settled market {ordinal}: {problem}; run verify to see what else is damaged")
+        self.key = number_key(ordinal)
+        self.problem = problem
 
 
 class Archive:
@@ -30,36 +39,41 @@ class Archive:
         """Add the fingerprints of markets that are on disk from now on."""
         self._filter.add(numbers)
 
-    def bring_back(self, book: Book, entries: Iterable[Entry]) -> None:
+    def bring_back(self, book: Book, entries: Iterable[Entry]) -> dict[str, ArchiveDamagedError]:
         """Admit to the book every settled market that these entries may be about.
 
-        Raises:
-            StateDamagedError: the record of such a market cannot be read.
-
+        Returns the ids whose market cannot be read, with the error: what is about them cannot be decided.
         """
         if not self._filter.count:
-            return
+            return {}
         wanted = self._wanted(book, entries)
+        damaged: dict[str, ArchiveDamagedError] = {}
         if not wanted:
-            return
+            return damaged
         for number, ordinals in self._store.find_ordinals(list(wanted)).items():
-            found = [market for market in map(self.market, ordinals) if market is not None]
-            for market in found:
-                if market.market_id in book.markets:
-                    continue
-                if wanted[number] in market.tickets or wanted[number] == market.market_id:
-                    book.admit(market)
-            # The index goes on to name loose markets that went into another, but then it names that one too.
-            if ordinals and not found:
-                raise StateDamagedError(
-                    f"the index says that {wanted[number]!r} is in settled market {ordinals[-1]}, which is missing; "
-                    "restore the directory from a backup"
-                )
+            try:
+                self._admit(book, ordinals, wanted[number])
+            except ArchiveDamagedError as error:
+                damaged.update(dict.fromkeys(wanted[number], error))
+        return damaged
 
-    def _wanted(self, book: Book, entries: Iterable[Entry]) -> dict[int, str]:
+    def _admit(self, book: Book, ordinals: list[int], names: set[str]) -> None:
+        found = [market for market in map(self.market, ordinals) if market is not None]
+        for market in found:
+            if market.market_id in book.markets:
+                continue
+            if any(name in market.tickets or name == market.market_id for name in names):
+                book.admit(market)
+        # The index goes on to name loose markets that went into another, but then it names that one too.
+        if ordinals and not found:
+            raise ArchiveDamagedError(
+                ordinals[-1], f"the index says that it has {min(names)!r}, and it is missing"
+            )
+
+    def _wanted(self, book: Book, entries: Iterable[Entry]) -> dict[int, set[str]]:
         """Ids that are not in memory and perhaps on disk, by fingerprint."""
         markets, predictions, known = book.markets, book.by_prediction, self._filter
-        wanted: dict[int, str] = {}
+        wanted: dict[int, set[str]] = {}
         for entry in entries:
             if isinstance(entry, GatedPrediction):
                 entry = entry.prediction
@@ -67,20 +81,20 @@ class Archive:
                 if entry.prediction_id not in predictions:
                     number = fingerprint(entry.prediction_id)
                     if number in known:
-                        wanted[number] = entry.prediction_id
+                        wanted.setdefault(number, set()).add(entry.prediction_id)
                 if isinstance(entry, TradeOutcome):
                     continue
             if isinstance(entry, Prediction | MarketResolved) and entry.market_id not in markets:
                 number = market_fingerprint(entry.market_id)
                 if number in known:
-                    wanted[number] = entry.market_id
+                    wanted.setdefault(number, set()).add(entry.market_id)
         return wanted
 
     def market(self, ordinal: int) -> Market | None:
         """One settled market; None if it is not on disk any more.
 
         Raises:
-            StateDamagedError: its record cannot be read.
+            ArchiveDamagedError: its record cannot be read.
 
         """
         value = self._store.settled_market(ordinal)
@@ -89,9 +103,7 @@ class Archive:
         try:
             return decode_market(number_key(ordinal), value)
         except DamagedRecordError as error:
-            raise StateDamagedError(
-                f"the record of settled market {ordinal} is damaged: {error}; run verify to see what else is"
-            ) from error
+            raise ArchiveDamagedError(ordinal, str(error)) from error
 
 
 def market_fingerprint(market_id: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from threading import Condition
+from threading import Condition, Lock
 from typing import Any, Final, TypeVar
 
 import pykka
@@ -133,12 +133,14 @@ class Engine:
         self.admission = Admission(settings.limits.in_flight_inputs_max)
         self.state = "accepting"
         self._pid = os.getpid()
+        self._stopping = Lock()
         self.dead_letters = DeadLetters(settings.limits.dead_letters_max, clock)
         self.directory = StateDirectory(state_dir, create)
         self.pool = Dispatcher("handicapper-pool", dead_letters=self.dead_letters)
         self._blocking = [
             Dispatcher(f"handicapper-{name}", helped=False, dead_letters=self.dead_letters)
-            for name in ("persister", "supervisor")
+            # Nor does a caller run the router: its stack, its decimal context and its Ctrl-C are not the book's.
+            for name in ("persister", "supervisor", "router")
         ]
         self.timers = Timers(clock, name="handicapper-timers")
         self._started: list[PooledRef[Any]] = []
@@ -190,7 +192,7 @@ class Engine:
 
         def start_router() -> PooledRef[RouterActor]:
             self.router = RouterActor.start_on(
-                self.pool,
+                self._blocking[2],
                 restored,
                 settings,
                 self.roster,
@@ -238,10 +240,10 @@ class Engine:
             self.submit([RulesInForce(self.rules)], single=True, timeout=60.0).get(60.0)
 
     def _model_failed(self, failure: Failure) -> None:
-        self.supervisor.tell(failure)
+        self.supervisor.post(failure)
 
     def _snapshot_due(self) -> None:
-        self.router.tell(TakeSnapshot())
+        self.router.post(TakeSnapshot())
 
     # ------------------------------------------------------------------- work
 
@@ -262,6 +264,12 @@ class Engine:
         reply: Reply[Any] = Reply(self.router.cell)
         self.send(Submit(list(items), reply, single), reply, len(items), timeout)
         return reply
+
+    def call(self, item: Submission, timeout: float) -> Any:
+        """Send one valid input to the router and wait for its receipt, ``timeout`` seconds in all."""
+        deadline = self.clock.monotonic() + timeout
+        reply = self.submit([item], single=True, timeout=timeout)
+        return reply.get(max(deadline - self.clock.monotonic(), 0.0))
 
     def send(self, message: Any, reply: Reply[Any], inputs: int, timeout: float | None) -> None:
         """Send the router a message that brings inputs and is answered through ``reply``.
@@ -351,11 +359,14 @@ class Engine:
                 the same; the next opening replays the journal.
 
         """
-        if self.state == "closed":
-            return
         if os.getpid() != self._pid:
             self.state = "closed"
             return
+        with self._stopping:
+            if self.state != "closed":
+                self._stop()
+
+    def _stop(self) -> None:
         timeout = self.settings.supervision.stop_timeout_secs
         problem: HandicapperError | None = None
         try:
@@ -373,7 +384,7 @@ class Engine:
         if persister is None or persister.failure is not None:
             return
         reply: Reply[Any] = Reply(self.router.cell)
-        self.router.tell(TakeSnapshot(reply))
+        self.router.post(TakeSnapshot(reply))
         reply.get(timeout)
 
     def _stop_threads(self, timeout: float) -> None:

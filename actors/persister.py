@@ -14,7 +14,8 @@ from pykka._envelope import Envelope
 
 from ..config import Settings
 from ..protocol.errors import StateDamagedError, StoreFailedError
-from .records import encode, key_number, number_key, seal, unseal
+from .log import get_logger
+from .records import DamagedRecordError, encode, key_number, number_key, seal, unseal
 from .restore import Restored, restore
 from .runtime.actor import PooledActor
 from .runtime.future import LeanFuture
@@ -28,6 +29,8 @@ __all__ = ["JournalBatch", "Open", "PersisterActor", "WriteSnapshot", "run_key"]
 MERGED_BYTES_MAX = 16 * 2**20
 """A merge takes a few times the memory of its runs, so runs beyond a million ids stay as they are: one more
 look-up per million ids for an id the filter knows, and memory that does not grow with what is settled."""
+
+_log = get_logger("persister")
 
 Reply = tuple[LeanFuture[Any], Any]
 
@@ -132,7 +135,14 @@ class PersisterActor(PooledActor):
             return
         try:
             if self.failure is not None:
-                raise self.failure
+                raise self.failure.with_traceback(None)
+            expected = self.durable_seq + 1
+            for batch in batches:
+                if batch.first_seq != expected:
+                    raise StoreFailedError(
+                        f"input {expected} was not handed to the journal; {batch.first_seq} was"
+                    )
+                expected += len(batch.entries)
             records = [record for batch in batches for record in self._chunks(batch)]
             if records:
                 self._store().append(records)
@@ -176,7 +186,6 @@ class PersisterActor(PooledActor):
             if self.failure is not None:
                 raise self.failure
             self._store().write_snapshot(write)
-            self._merge_index()
         except Exception as error:  # noqa: BLE001  # reported, and tried again with the next snapshot
             failed = (
                 error
@@ -188,6 +197,7 @@ class PersisterActor(PooledActor):
             return
         tables = (write.meta, write.models, write.open_markets, write.settled_markets)
         message.done(None, sum(len(value) for table in tables for _, value in table))
+        self._merge_index()
 
     def _merge_index(self) -> None:
         """Merge the runs of a level once there are enough: ids stay findable in a few look-ups."""
@@ -198,11 +208,17 @@ class PersisterActor(PooledActor):
         for level, runs in sorted(levels.items()):
             if len(runs) < RUNS_PER_LEVEL:
                 continue
-            merged = [unseal(run, store.run(run) or b"") for run in runs[:RUNS_PER_LEVEL]]
-            if sum(map(len, merged)) > MERGED_BYTES_MAX:
-                continue
-            key = run_key(level + 1, key_number(runs[RUNS_PER_LEVEL - 1][1:]))
-            store.replace_runs(runs[:RUNS_PER_LEVEL], (key, seal(key, merge_runs(merged))))
+            try:
+                self._merge_level(store, level, runs[:RUNS_PER_LEVEL])
+            except (DamagedRecordError, StoreFailedError) as error:
+                # The snapshot is durable all the same; look-ups read some runs more.
+                _log.error("runs of the id index not merged", level=level, error=str(error))
+
+    def _merge_level(self, store: Store, level: int, runs: list[bytes]) -> None:
+        bodies = [unseal(run, store.run(run) or b"") for run in runs]
+        if sum(map(len, bodies)) <= MERGED_BYTES_MAX:
+            key = run_key(level + 1, key_number(runs[-1][1:]))
+            store.replace_runs(runs, (key, seal(key, merge_runs(bodies))))
 
     def _store(self) -> Store:
         assert self.store is not None

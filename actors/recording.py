@@ -56,7 +56,7 @@ class Recording:
 
         """
         message = check_prediction(message_of(Prediction, prediction, fields))
-        return self._engine.submit([message], single=True, timeout=timeout).get(timeout)
+        return self._engine.call(message, timeout)
 
     def record_prediction_nowait(
         self, prediction: Prediction | None = None, /, **fields: Any
@@ -98,7 +98,7 @@ class Recording:
 
         """
         message = check_market_resolved(message_of(MarketResolved, resolution, fields))
-        return self._engine.submit([message], single=True, timeout=timeout).get(timeout)
+        return self._engine.call(message, timeout)
 
     def resolve_market_nowait(
         self, resolution: MarketResolved | None = None, /, **fields: Any
@@ -133,7 +133,7 @@ class Recording:
 
         """
         message = check_trade_outcome(message_of(TradeOutcome, outcome, fields))
-        return self._engine.submit([message], single=True, timeout=timeout).get(timeout)
+        return self._engine.call(message, timeout)
 
     def record_outcome_nowait(self, outcome: TradeOutcome | None = None, /, **fields: Any) -> Reply[Receipt]:
         """The same without waiting."""
@@ -263,13 +263,13 @@ class Recording:
             UnknownModelError: it was never seen.
 
         """
-        return self._control(_pause(model_id, until, reason), timeout).get(timeout)
+        return self._engine.call(_pause(model_id, until, reason), timeout)
 
     def pause_nowait(
         self, model_id: str, until: int | datetime | None = None, reason: str = ""
     ) -> Reply[Receipt]:
         """The same without waiting."""
-        return self._control(_pause(model_id, until, reason), None)
+        return self._control(_pause(model_id, until, reason))
 
     def resume(self, model_id: str, *, timeout: float = TIMEOUT_SECONDS) -> Receipt:
         """End a pause.
@@ -278,11 +278,11 @@ class Recording:
             UnknownModelError: it was never seen.
 
         """
-        return self._control(ResumeModel(check_id("model_id", model_id)), timeout).get(timeout)
+        return self._engine.call(ResumeModel(check_id("model_id", model_id)), timeout)
 
     def resume_nowait(self, model_id: str) -> Reply[Receipt]:
         """The same without waiting."""
-        return self._control(ResumeModel(check_id("model_id", model_id)), None)
+        return self._control(ResumeModel(check_id("model_id", model_id)))
 
     def reset(self, model_id: str, reason: str = "", *, timeout: float = TIMEOUT_SECONDS) -> Receipt:
         """Forget what a model has learned; its pending predictions still count when they resolve.
@@ -291,11 +291,11 @@ class Recording:
             UnknownModelError: it was never seen.
 
         """
-        return self._control(_reset(model_id, reason), timeout).get(timeout)
+        return self._engine.call(_reset(model_id, reason), timeout)
 
     def reset_nowait(self, model_id: str, reason: str = "") -> Reply[Receipt]:
         """The same without waiting."""
-        return self._control(_reset(model_id, reason), None)
+        return self._control(_reset(model_id, reason))
 
     def snapshot(self, *, timeout: float = TIMEOUT_SECONDS) -> SnapshotReceipt:
         """Write a snapshot of everything up to now; restart replays only what comes after it.
@@ -312,8 +312,8 @@ class Recording:
         self._engine.ask(self._engine.router, TakeSnapshot(reply), reply)
         return reply
 
-    def _control(self, entry: Submission, timeout: float | None) -> Reply[Receipt]:
-        return self._engine.submit([entry], single=True, timeout=timeout)
+    def _control(self, entry: Submission) -> Reply[Receipt]:
+        return self._engine.submit([entry], single=True)
 
 
 def _pause(model_id: str, until: int | datetime | None, reason: str) -> PauseModel:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from ..config import Limits
+from ..config import Limits, default_settings
 from ..protocol.errors import StateDamagedError
-from .archive import Archive
+from .archive import Archive, ArchiveDamagedError
 from .records import (
     DamagedRecordError,
     decode_book,
@@ -26,7 +26,7 @@ from .records import (
 )
 from .state.book import Book
 from .state.delivery import Deliveries
-from .state.entries import Entry
+from .state.entries import Entry, RulesInForce
 from .state.id_index import run_fingerprints
 from .state.market import Ticket
 from .state.model_state import ModelState
@@ -58,6 +58,8 @@ class Restored(Struct):
     snapshot_seq: int = 0
     snapshot_taken_at_ns: int = 0
     replayed: int = 0
+    from_journal: bool = False
+    """The snapshot was damaged: everything was derived again from the whole journal."""
     quarantined: list[tuple[str, bytes, str]] = []
     """(table, key, reason) of records found damaged now."""
     rebuilt: list[str] = []
@@ -83,36 +85,39 @@ def restore(
         StateDamagedError: acknowledged inputs cannot be read, and ``accept_loss`` is false.
 
     """
-    restored = Restored(
-        Book(limits.pending_predictions_max, limits.models_max),
-        {},
-        {},
-        Archive(store, filter_mib),
-    )
-    damaged = restored.quarantined
-    stale: set[str] = set()
+    quarantined: list[tuple[str, bytes, str]] = []
     try:
-        stale = _load_snapshot(store, restored)
+        return _restore(store, filter_mib, limits, accept_loss, quarantined, from_journal=False)
     except _SnapshotDamagedError as error:
-        damaged.append((error.table, error.key, error.reason))
         first = next(iter(store.read_journal(0)), None)
         if first is None or key_number(first[0]) != 1:
             raise StateDamagedError(
                 f"the snapshot is damaged ({error.table}: {error.reason}) and the journal no longer reaches back to "
                 "the first input; restore the directory from a backup"
             ) from error
-        restored = Restored(
-            Book(limits.pending_predictions_max, limits.models_max),
-            {},
-            {},
-            Archive(store, filter_mib),
-            quarantined=damaged,
-        )
-        stale = set()
-    _replay(store, restored, stale, accept_loss)
-    for model_id in stale:
-        restored.states[model_id] = _rebuilt(store, restored, model_id)
-        restored.rebuilt.append(model_id)
+        quarantined[:] = [(error.table, error.key, error.reason)]
+    return _restore(store, filter_mib, limits, accept_loss, quarantined, from_journal=True)
+
+
+def _restore(
+    store: Store,
+    filter_mib: int,
+    limits: Limits,
+    accept_loss: bool,
+    quarantined: list[tuple[str, bytes, str]],
+    from_journal: bool,
+) -> Restored:
+    book = Book(limits.pending_predictions_max, limits.models_max)
+    archive = Archive(store, filter_mib)
+    restored = Restored(book, {}, {}, archive, quarantined=quarantined, from_journal=from_journal)
+    stale = set() if from_journal else _load_snapshot(store, restored)
+    try:
+        _replay(store, restored, stale, accept_loss)
+        for model_id in stale:
+            restored.states[model_id] = _rebuilt(store, restored, model_id)
+            restored.rebuilt.append(model_id)
+    except ArchiveDamagedError as error:
+        raise _SnapshotDamagedError("settled_markets", error.key, error.problem) from error
     return restored
 
 
@@ -148,6 +153,8 @@ def _load_snapshot(store: Store, restored: Restored) -> set[str]:
         for key, value in store.models():
             model = decode_model(key, value)
             restored.states[model.model_id] = ModelState.from_record(model, book.rules_at(book.seq))
+            if model.applied_seq < restored.told_seq.get(model.model_id, 0):
+                stale.add(model.model_id)  # written without something it had been told: its history has it
         missing = book.controls.keys() - restored.states.keys() - stale
         if missing:
             raise DamagedRecordError(f"no record of model {min(missing)!r}")
@@ -201,7 +208,8 @@ def _replay(store: Store, restored: Restored, stale: set[str], accept_loss: bool
     book = restored.book
     damaged = restored.quarantined if accept_loss else None
     for first, entries in journal_entries(store, book.seq, damaged):
-        restored.archive.bring_back(book, entries)
+        for error in restored.archive.bring_back(book, entries).values():
+            raise error
         restored.replayed += len(entries)
         for model_id, seq, rebuild in fold_entries(book, first, entries, restored.states):
             restored.told_seq[model_id] = seq
@@ -217,6 +225,9 @@ def fold_entries(
     Yields (model, last input that touched it, whether it needs a rebuild): after a correction that lies
     too far back, or because an event could not be folded.
     """
+    if not book.rules_history and not isinstance(entries[0], RulesInForce):
+        # After an accepted loss of the first inputs: nobody knows what they said.
+        book.rules_history.append((0, default_settings().learning_rules()))
     out = Deliveries()
     for seq, entry in enumerate(entries, first):
         book.apply(entry, seq, out)
@@ -234,7 +245,8 @@ def fold_entries(
 def _rebuilt(store: Store, restored: Restored, model_id: str) -> ModelState:
     book = restored.book
     tickets = model_history(model_id, book.markets.values())
-    tickets.extend(archived_history(store, model_id, book.superseded()))
+    if not restored.from_journal:
+        tickets.extend(archived_history(store, model_id, book.superseded()))
     poison: list[str] = []
     told_seq = restored.told_seq.get(model_id, 0)
     state = rebuild_model(
@@ -248,7 +260,7 @@ def archived_history(store: Store, model_id: str, superseded: frozenset[int]) ->
     """A model's tickets of the settled markets on disk, without those markets that are newer in memory.
 
     Raises:
-        StateDamagedError: a record cannot be read, so that nobody can say what the model learned from it.
+        ArchiveDamagedError: a record cannot be read, so that nobody can say what the model learned from it.
 
     """
     tickets: list[Ticket] = []
@@ -256,10 +268,7 @@ def archived_history(store: Store, model_id: str, superseded: frozenset[int]) ->
         try:
             market = decode_market(key, value)
         except DamagedRecordError as error:
-            raise StateDamagedError(
-                f"the record of settled market {int.from_bytes(key, 'big')} is damaged: {error}; model {model_id!r} "
-                "cannot be rebuilt. Restore a backup"
-            ) from error
+            raise ArchiveDamagedError(key_number(key), str(error)) from error
         if market.ordinal not in superseded:
             tickets.extend(model_history(model_id, (market,)))
     return tickets

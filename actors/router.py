@@ -6,14 +6,14 @@ are :class:`.state.intake.Intake`'s; what blocks is the persister's.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from msgspec import Struct
-from pykka import ActorDeadError
 from pykka._envelope import Envelope
 
 from ..config import Settings
-from ..protocol.errors import BusyError, HandicapperError, RuntimeFaultError, StoreFailedError
+from ..protocol.errors import BusyError, ClosedError, HandicapperError, RuntimeFaultError, StoreFailedError
 from ..protocol.messages import Prediction
 from .gating import decide_signals
 from .persister import JournalBatch
@@ -113,16 +113,23 @@ class RouterActor(PooledActor):
         self._persister = persister
         self._clock = clock
         self._replies: list[tuple[LeanFuture[Any], Any]] = []
-        self._overflow: list[tuple[str, Delivery]] = []
+        self._full: set[str] = set()
+        self._messages_max = settings.limits.mailbox_messages_max
         self._snapshot_inputs_max = settings.persistence.snapshot_inputs_max
         self._since_snapshot = restored.replayed
         self.snapshots = Snapshotter(restored, roster, persister, dispatcher, clock, self._snapshot_done)
 
     def on_start(self) -> None:
         """Learn the own ref, which an instance knows only once it runs."""
-        tell = self.actor_ref.tell
-        self._store_failed = lambda error: tell(StoreBroken(error))
-        self.snapshots.tell_router = self.actor_ref.tell
+        ref = self.actor_ref
+        assert isinstance(ref, PooledRef)
+        post = ref.post
+        self._store_failed = lambda error: post(StoreBroken(error))
+        self.snapshots.tell_router = post
+
+    def on_stop(self) -> None:
+        """Answer whoever still waits for a snapshot."""
+        self.snapshots.end(ClosedError("the learner was closed before the snapshot was taken"))
 
     def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
         """Handle all that waits as one batch. Whatever goes wrong inside ends in ``failure``, not in a loss."""
@@ -132,7 +139,7 @@ class RouterActor(PooledActor):
             except HandicapperError as error:
                 self._refuse(envelope, error)
                 continue
-            except Exception as error:  # noqa: BLE001  # a half-applied input: nothing may follow it
+            except BaseException as error:  # a half-applied input: nothing may follow it
                 self.failure = RuntimeFaultError(
                     f"the router failed: {error!r}; nothing more is accepted. What was acknowledged is safe: "
                     "open the state directory again"
@@ -140,7 +147,8 @@ class RouterActor(PooledActor):
                 self.failure.__cause__ = error
                 self._refuse(envelope, self.failure)
                 self._abandon(self.failure)
-                self.snapshots.refuse(self.failure)
+                if not isinstance(error, Exception):
+                    raise
                 continue
             if answer is not None and envelope.reply_to is not None:
                 envelope.reply_to.set(answer)
@@ -157,6 +165,8 @@ class RouterActor(PooledActor):
         replies, self._replies = self._replies, []
         for reply, _ in replies:
             reply.set_exception((type(failure), failure, None))
+        # The book holds what was abandoned: no snapshot of it may be written.
+        self.snapshots.end(failure)
 
     def _handle(self, message: Any) -> Any:
         if isinstance(message, Submit):
@@ -164,6 +174,8 @@ class RouterActor(PooledActor):
         elif isinstance(message, Signals):
             self._gate(message)
         elif isinstance(message, TakeSnapshot):
+            if self.failure is not None:
+                raise self.failure.with_traceback(None)
             self._expire()
             self._flush()
             self.snapshots.want(message.reply)
@@ -186,18 +198,18 @@ class RouterActor(PooledActor):
     def _ready(self) -> None:
         """Raise if no input can be taken now."""
         if self.failure is not None:
-            raise self.failure
-        if self._overflow:
-            self._drain_overflow()
-            if self._overflow:
-                model_id = self._overflow[0][0]
-                raise BusyError(
-                    f"the mailbox of model {model_id!r} is full (limits.mailbox_messages_max)", 200
-                )
+            raise self.failure.with_traceback(None)
+        bound, refs = self._messages_max, self._roster.refs
+        for model_id in [model for model in self._full if len(refs[model].cell) < bound]:
+            self._full.discard(model_id)
+        if self._full:
+            raise BusyError(
+                f"the mailbox of model {min(self._full)!r} is full (limits.mailbox_messages_max)", 200
+            )
 
     def _submit(self, message: Submit) -> None:
         self._ready()
-        self.archive.bring_back(self.book, message.items)
+        self.intake.unreadable = self.archive.bring_back(self.book, message.items)
         if message.single:
             result: Any = self.intake.accept(message.items[0])
         else:
@@ -206,7 +218,7 @@ class RouterActor(PooledActor):
 
     def _gate(self, message: Signals) -> None:
         self._ready()
-        self.archive.bring_back(self.book, message.predictions)
+        self.intake.unreadable = self.archive.bring_back(self.book, message.predictions)
         # The gate answers from the state as of everything numbered so far.
         self._deliver()
         rules = self.book.rules_at(self.book.seq)
@@ -246,7 +258,7 @@ class RouterActor(PooledActor):
 
     def _journal(self, entries: list[Any], replies: list[Any], first_seq: int = 0) -> None:
         first_seq = first_seq or self.book.seq + 1
-        self._persister.tell(
+        self._persister.post(
             JournalBatch(first_seq, self._clock.now_ns(), entries, replies, self._store_failed)
         )
 
@@ -256,33 +268,25 @@ class RouterActor(PooledActor):
             ref = self._roster.add(ModelState(model_id, self.book.rules_at(delivery.first_seq)))
         elif model_id in self._roster.failed:
             return
-        if self._overflow:
-            self._overflow.append((model_id, delivery))
-            return
-        try:
-            ref.tell(delivery)
-        except BusyError:
-            self._overflow.append((model_id, delivery))
-        except ActorDeadError:
-            # Given up a moment ago, or closing: the journal has it, and the next opening folds it.
-            pass
-
-    def _drain_overflow(self) -> None:
-        waiting, self._overflow = self._overflow, []
-        for model_id, delivery in waiting:
-            self._tell(model_id, delivery)
+        # Never refused: what is numbered must reach its models before any snapshot's question does.
+        ref.post(delivery)
+        if len(ref.cell) >= self._messages_max:
+            self._full.add(model_id)
 
     def _snapshot_done(self, error: StoreFailedError | None) -> None:
         if error is not None and self.failure is None and self.snapshots.store_failed():
             self.failure = error
 
     def _history(self, model_id: str) -> History:
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
         self._flush()
         self.snapshots.hold()
         book = self.book
         return History(
             ordinals=book.superseded(),
-            tickets=model_history(model_id, book.markets.values()),
+            # Copies: the book goes on changing its own while the supervisor folds these.
+            tickets=[copy(ticket) for ticket in model_history(model_id, book.markets.values())],
             controls=list(book.controls.get(model_id, ())),
             rules_history=list(book.rules_history),
             told_seq=self.told_seq.get(model_id, 0),

@@ -64,6 +64,7 @@ class Snapshotter:
         self._book = restored.book
         self._archive = restored.archive
         self._told_seq = restored.told_seq
+        self._replaces_all = restored.from_journal
         self._roster = roster
         self._persister = persister
         self._dispatcher = dispatcher
@@ -77,19 +78,26 @@ class Snapshotter:
         self._wanted: list[LeanFuture[Any]] = []
         self._again = False
         self._holds = 0
-        self._refusal: HandicapperError | None = None
+        self._ended: HandicapperError | None = None
 
     def want(self, reply: LeanFuture[Any] | None) -> None:
         """Take a snapshot of everything up to now, as soon as none is being taken."""
         if reply is not None:
             self._wanted.append(reply)
+        if self._ended is not None:
+            self.end(self._ended)
+            return
         self._again = True
         self._begin()
 
-    def refuse(self, error: HandicapperError) -> None:
-        """The book holds half an input: nothing of it may be saved any more."""
-        self._refusal = error
-        self._begin()
+    def end(self, error: HandicapperError) -> None:
+        """Begin no further snapshot; whoever waits for one, begun or not, is answered."""
+        self._ended = self._ended or error
+        waiting, self._wanted = self._wanted, []
+        if self._taking is not None:
+            waiting += self._taking.replies
+        for reply in waiting:
+            reply.set_exception((type(error), error, None))
 
     def hold(self) -> None:
         """Somebody reads the archive: take no snapshot until :meth:`release`."""
@@ -115,14 +123,10 @@ class Snapshotter:
         return getattr(actor, "failure", None) is not None
 
     def _begin(self) -> None:
-        if not self._again or self._taking is not None or self._holds:
+        if not self._again or self._taking is not None or self._holds or self._ended is not None:
             return
         self._again = False
         replies, self._wanted = self._wanted, []
-        if self._refusal is not None:
-            for reply in replies:
-                reply.set_exception((type(self._refusal), self._refusal, None))
-            return
         book = self._book
         if book.seq == self.seq and not self.unsaved_models:
             for reply in replies:
@@ -130,6 +134,7 @@ class Snapshotter:
             return
         cut = book.cut()
         write, leaving = book_write(book, cut, self._told_seq)
+        write.replaces_all = self._replaces_all
         failed = self._roster.failed
         asked = sorted(model for model in self.unsaved_models if model not in failed)
         self.unsaved_models.difference_update(asked)
@@ -150,7 +155,7 @@ class Snapshotter:
         taking.write.models = list(gathered.values.values())
         taking.write.meta.append(snapshot_meta(taking.seq, self._clock.now_ns(), stale))
         tell_router = self.tell_router
-        self._persister.tell(
+        self._persister.post(
             WriteSnapshot(
                 taking.seq, taking.write, lambda error, size: tell_router(SnapshotWritten(error, size))
             )
@@ -162,6 +167,7 @@ class Snapshotter:
         if message.error is None:
             self._archive.note(taking.leaving)
             self._book.saved()
+            self._replaces_all = False
             self.seq = taking.seq
             receipt = SnapshotReceipt(
                 seq=taking.seq,

@@ -146,6 +146,6 @@ class StateDirectory:
 
     def release(self) -> None:
         """Let go of the lock; safe to call twice."""
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        fd, self._lock_fd = self._lock_fd, -1
+        if fd >= 0:
+            os.close(fd)

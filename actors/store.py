@@ -49,6 +49,8 @@ class SnapshotWrite(Struct):
     deleted_markets: list[bytes]
     """Keys to be in neither table of markets, unless put by this snapshot."""
     index_run: tuple[bytes, bytes] | None = None
+    replaces_all: bool = False
+    """Nothing of an earlier snapshot stays: it was damaged, and this one holds everything."""
 
 
 class Store:
@@ -124,6 +126,9 @@ class Store:
         """
 
         def put(txn: lmdb.Transaction) -> None:
+            if snapshot.replaces_all:
+                for table in (_OPEN, _SETTLED, _INDEX, self._models):
+                    txn.drop(self._tables[table], delete=False)
             for key in snapshot.deleted_markets:
                 txn.delete(key, db=self._tables[_OPEN])
                 txn.delete(key, db=self._tables[_SETTLED])

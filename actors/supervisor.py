@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pykka._envelope import Envelope
+
 from ..config import Supervision
 from ..protocol.errors import HandicapperError
 from .log import get_logger
@@ -20,6 +22,7 @@ from .runtime.actor import PooledActor
 from .runtime.cell import Cell
 from .runtime.clock import Clock
 from .runtime.failure import Failure
+from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
 from .runtime.supervision import RestartIntensity
 from .state.model_state import ModelState
@@ -85,11 +88,13 @@ class SupervisorActor(PooledActor):
 
     def _rebuild(self, model_id: str) -> tuple[ModelState, list[str]]:
         """From the archive and what the router has in memory, as of one sequence number."""
-        history: History = self._router.ask(AskHistory(model_id))
+        asked: LeanFuture[History] = LeanFuture(self._router.cell)
+        self._router.cell.put_always(Envelope(AskHistory(model_id), asked))
+        history = asked.get()
         try:
             tickets = archived_history(self._store, model_id, history.ordinals)
         finally:
-            self._router.tell(HistoryRead())
+            self._router.post(HistoryRead())
         poison: list[str] = []
         state = rebuild_model(
             model_id,

@@ -92,7 +92,10 @@ class InvalidValueError(CallerError):
     code = "INVALID_VALUE"
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except Exception as error:  # noqa: BLE001  # an int of 5,000 digits, a broken __repr__
+            shown = f"a {type(value).__name__} that cannot be shown ({error!r:.60})"
         if len(shown) > 80:
             shown = f"{shown[:60]}... ({len(shown)} characters)"
         super().__init__(f"{field} was {shown}; expected {expected}")

@@ -15,7 +15,6 @@ from math import isfinite
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
 from .errors import InvalidValueError
 from .messages import Input, MarketResolved, Prediction, TradeOutcome
@@ -90,8 +89,8 @@ def check_prediction(prediction: Prediction) -> Prediction:
     price = _optional(_money, "price", p.price)
     if price is not None and price > 1:
         raise InvalidValueError("price", price, "the price of a claim that pays 1, from 0 to 1")
-    return replace(
-        p,
+    # Built anew: a subclass would be journaled under its own tag, layout and fields.
+    return Prediction(
         prediction_id=check_id("prediction_id", p.prediction_id),
         model_id=check_id("model_id", p.model_id),
         market_id=check_id("market_id", p.market_id),
@@ -140,7 +139,7 @@ def check_market_resolved(resolution: MarketResolved) -> MarketResolved:
     resolved_at = check_time("resolved_at", r.resolved_at)
     if type(r.revision) is not int or not 0 <= r.revision < 2**31:
         raise InvalidValueError("revision", r.revision, "a whole number from 0 to 2147483647")
-    if r.status not in ("proposed", "disputed", "final"):
+    if not isinstance(r.status, str) or r.status not in ("proposed", "disputed", "final"):
         raise InvalidValueError("status", r.status, "proposed, disputed or final")
     if type(r.void) is not bool:
         raise InvalidValueError("void", r.void, "true or false")
@@ -149,9 +148,15 @@ def check_market_resolved(resolution: MarketResolved) -> MarketResolved:
     if given != 1 and not (r.winner is not None and r.payouts == {r.winner: 1.0} and not r.void):
         shown = {"payouts": r.payouts, "winner": r.winner, "void": r.void}
         raise InvalidValueError("payouts, winner, void", shown, "exactly one of the three")
-    if r.source is not None:
-        check_text("source", r.source)
-    return replace(r, market_id=market_id, resolved_at=resolved_at, payouts=payouts, winner=None)
+    return MarketResolved(
+        market_id=market_id,
+        resolved_at=resolved_at,
+        payouts=payouts,
+        void=r.void,
+        status=_exact(r.status),  # pyright: ignore[reportArgumentType]  # one of the three
+        revision=r.revision,
+        source=_optional(check_text, "source", r.source),
+    )
 
 
 def check_trade_outcome(outcome: TradeOutcome) -> TradeOutcome:
@@ -179,8 +184,7 @@ def check_trade_outcome(outcome: TradeOutcome) -> TradeOutcome:
         return o
     if not isinstance(o, TradeOutcome):
         raise InvalidValueError("outcome", o, "a TradeOutcome")
-    return replace(
-        o,
+    return TradeOutcome(
         prediction_id=check_id("prediction_id", o.prediction_id),
         model_id=check_id("model_id", o.model_id),
         predicted_outcome=_label("predicted_outcome", o.predicted_outcome),
@@ -265,7 +269,10 @@ def _optional(check: Callable[[str, object], _T], field: str, value: object) -> 
 
 def _text(field: str, value: object, bytes_max: int, what: str) -> str:
     expected = f"{what} of 1 to {bytes_max} bytes of UTF-8 without control characters"
-    if not isinstance(value, str) or not value or len(value) > bytes_max:
+    if not isinstance(value, str):
+        raise InvalidValueError(field, value, expected)
+    value = _exact(value)
+    if not value or len(value) > bytes_max:
         raise InvalidValueError(field, value, expected)
     try:
         size = len(value.encode())
@@ -273,7 +280,12 @@ def _text(field: str, value: object, bytes_max: int, what: str) -> str:
         raise InvalidValueError(field, value, expected) from None
     if size > bytes_max or any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
         raise InvalidValueError(field, value, expected)
-    return str(value)
+    return value
+
+
+def _exact(value: str) -> str:
+    """The characters of a str or of a subclass (an enum's ``str()`` gives its name instead)."""
+    return value if type(value) is str else str.__str__(value)
 
 
 def _label(field: str, value: object) -> str:
@@ -334,11 +346,20 @@ def _metadata(field: str, value: object) -> dict[str, Any]:
             raise InvalidValueError(f"{field}[{key!r}]", item, expected)
         if isinstance(item, float) and not isfinite(item):
             raise InvalidValueError(f"{field}[{key!r}]", item, "a finite number")
-    copy = dict(value)
+    copy = {_exact(key): _plain(item) for key, item in value.items()}
     try:
         size = len(msgspec.msgpack.encode(copy))
-    except (UnicodeEncodeError, OverflowError):
+    except (UnicodeEncodeError, OverflowError, TypeError):
         raise InvalidValueError(field, value, f"{expected}, of valid UTF-8 and at most 64 bits") from None
     if size > METADATA_BYTES_MAX:
         raise InvalidValueError(field, value, f"at most {METADATA_BYTES_MAX} bytes when encoded, not {size}")
     return copy
+
+
+def _plain(item: Any) -> Any:
+    """A subclass's value as the plain type that the journal can hold."""
+    if item is None or isinstance(item, bool):
+        return item
+    if isinstance(item, str):
+        return _exact(item)
+    return int(item) if isinstance(item, int) else float(item)

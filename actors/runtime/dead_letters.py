@@ -56,8 +56,8 @@ class DeadLetters:
     __slots__ = ("_clock", "_letters", "_lock", "_total")
 
     def __init__(self, letters_max: int = 1_000, clock: Clock | None = None) -> None:
-        if letters_max < 1:
-            raise ValueError(f"letters_max was {letters_max}; expected at least 1")
+        if letters_max < 0:
+            raise ValueError(f"letters_max was {letters_max}; expected 0 or more")
         self._clock: Clock = SystemClock() if clock is None else clock
         self._letters: deque[DeadLetter] = deque(maxlen=letters_max)
         self._lock = threading.Lock()

@@ -104,7 +104,10 @@ class Mailbox:
             raise BusyError(
                 f"mailbox of {self.name} was full: {len(waiting)} messages wait, at most {self.messages_max} may"
             )
-        waiting.append(envelope)
+        return self._accept(envelope)
+
+    def _accept(self, envelope: Envelope[Any]) -> bool:
+        self._queue.append(envelope)
         if self._closed:
             self._return_waiting()
             return False
@@ -113,6 +116,11 @@ class Mailbox:
     def put(self, envelope: Envelope[Any], /) -> None:
         """Take a letter and ask for a turn. Raises ``BusyError`` as ``offer`` does."""
         if self.offer(envelope):
+            self.scheduler.schedule(self)
+
+    def put_always(self, envelope: Envelope[Any], /) -> None:
+        """As ``put``, over the bound too: for actors that must not lose what they have begun."""
+        if self._accept(envelope):
             self.scheduler.schedule(self)
 
     def get(self) -> Envelope[Any]:

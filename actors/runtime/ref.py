@@ -77,6 +77,10 @@ class PooledRef(pykka.ActorRef[A]):
             cell.run(scheduler.quantum)
         return future.get(timeout=timeout)
 
+    def post(self, message: Any) -> None:
+        """Tell, whatever happens: a full mailbox takes it too, a stopped actor's makes it a dead letter."""
+        self.cell.put_always(Envelope(message))
+
     @overload
     def stop(self, *, block: Literal[True], timeout: float | None = None, hard: bool = False) -> bool: ...
 

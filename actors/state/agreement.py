@@ -34,7 +34,7 @@ def same_ruling(ruling: Ruling, resolution: MarketResolved) -> Receipt:
     Two sources may date the same result differently: the first date stands.
     """
     recorded = ruling.resolution
-    if recorded.void == resolution.void and recorded.payouts == resolution.payouts:
+    if recorded.void == resolution.void and _paid(recorded) == _paid(resolution):
         return Receipt(seq=ruling.seq, duplicate=True)
     raise ConflictError(
         f"market {resolution.market_id!r} revision {resolution.revision} ({resolution.status}) was recorded as "
@@ -94,6 +94,11 @@ def agree_on_x(outcome: TradeOutcome, prediction: Prediction, ruling: Ruling) ->
             f"outcome of prediction {prediction.prediction_id!r} says {outcome.actual_outcome!r}; "
             f"a resolution with revision {resolution.revision + 1} overrules trade outcomes"
         )
+
+
+def _paid(resolution: MarketResolved) -> dict[str, float]:
+    """What is paid: a label that is not listed pays 0, and so does one listed with 0."""
+    return {label: payout for label, payout in (resolution.payouts or {}).items() if payout}
 
 
 def shown(resolution: MarketResolved) -> str:

@@ -11,7 +11,7 @@ are on disk, and whoever decides brings those an input mentions back with :meth:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Literal
 
 from msgspec import Struct
@@ -116,12 +116,13 @@ class Book:
         if loose is None:
             ticket = Ticket(seq, prediction, gate)
             self._pend(market)
-            self._note_expiry(prediction)
         else:
             ticket = self._merge(loose, prediction_id)
             ticket.prediction, ticket.gate, ticket.joined_seq = prediction, gate, seq
         market.tickets[prediction_id] = ticket
         self.by_prediction[prediction_id] = market
+        if loose is None:
+            self._note_expiry(prediction)
         self.unsaved[market.ordinal] = market
         out.count(model_id, gate, seq)
         if not market.rulings and ticket.outcome is None:
@@ -226,6 +227,18 @@ class Book:
     def _note_expiry(self, prediction: Prediction | None) -> None:
         if prediction is not None and prediction.expires_at is not None:
             heappush(self._expiries, (prediction.expires_at, prediction.prediction_id))
+            if len(self._expiries) > 2 * self.pending + 1024:
+                self._drop_settled_expiries()
+
+    def _drop_settled_expiries(self) -> None:
+        """The heap holds what is pending, and not every id that was ever to expire."""
+        known = self.by_prediction
+        self._expiries = [
+            item
+            for item in self._expiries
+            if (market := known.get(item[1])) is not None and market.tickets[item[1]].row is None
+        ]
+        heapify(self._expiries)
 
     def _unpend(self, market: Market) -> None:
         market.pending -= 1
@@ -247,7 +260,12 @@ class Book:
             event = Resumed()
         else:
             event = Reset(seq)
-        self.controls[entry.model_id].append((seq, event))
+        # setdefault: after an accepted loss the input that introduced the model may be among the lost.
+        controls = self.controls.setdefault(entry.model_id, [])
+        # Only the last of a kind counts, whatever came between: what is kept does not grow with use.
+        kind = Reset if isinstance(event, Reset) else (Paused, Resumed)
+        controls[:] = [control for control in controls if not isinstance(control[1], kind)]
+        controls.append((seq, event))
         told: ModelEvent = event
         out.tell(entry.model_id, told, seq)
         return Receipt(seq=seq)

@@ -6,7 +6,7 @@ inputs mention.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -59,6 +59,8 @@ class Intake:
         self.counters = Counters()
         self.entries: list[Entry] = []
         self.out = Deliveries()
+        self.unreadable: Mapping[str, HandicapperError] = {}
+        """Ids whose market is on disk and cannot be read, with the error that answers what mentions them."""
 
     def accept(self, item: Submission) -> Receipt:
         """Take one input in, or find that it is a duplicate.
@@ -70,6 +72,8 @@ class Intake:
         book, counters = self.book, self.counters
         kind = type(item)
         try:
+            if self.unreadable:
+                self._refuse_unreadable(item)
             if kind is Prediction:
                 duplicate = decide_prediction(book, item)  # pyright: ignore[reportArgumentType]  # tested above
                 counters.predictions += duplicate is None
@@ -90,6 +94,12 @@ class Intake:
             counters.duplicates += 1
             return duplicate
         return self._apply(item)
+
+    def _refuse_unreadable(self, item: Submission) -> None:
+        for field in ("prediction_id", "market_id"):
+            error = self.unreadable.get(getattr(item, field, ""))
+            if error is not None:
+                raise error
 
     def accept_all(self, items: Sequence[Submission]) -> BatchResult:
         """Take many in; a refused one stops none of the others."""
@@ -125,6 +135,8 @@ class Intake:
 
         """
         try:
+            if self.unreadable:
+                self._refuse_unreadable(prediction)
             duplicate = decide_prediction(self.book, prediction)
         except HandicapperError:
             self.counters.refused += 1

@@ -37,6 +37,10 @@ CHECKPOINT_ROWS: Final = 64
 """Rows between two checkpoints: corrections of the last 64 to 128 outcomes fold again in place."""
 
 
+ROWS_PER_WINDOW: Final = 16
+"""An outcome leaves the calibration window after this many windows of outcomes, with or without a confidence."""
+
+
 class ModelRecord(Struct, array_like=True, frozen=True):
     """A ModelState as it is stored; equal states give equal bytes."""
 
@@ -183,7 +187,7 @@ class ModelState:
         if now.n == 0:
             now.threshold = rules.initial_threshold
         now.threshold = min(max(now.threshold, rules.min_threshold), rules.max_threshold)
-        _slide_window(now, rules.calibration_window, self.history)
+        _slide_window(now, rules.calibration_window, self.history, self.history.end)
         self._checkpoint_here()
 
     def _forget(self) -> None:
@@ -248,6 +252,8 @@ def fold_row(s: LearnedStatistics, row: Row, rules: LearningRules, history: Hist
     In this order: relax the threshold to the event's time, posterior, EMA, calibration, threshold.
     """
     _, at_ns, x, confidence, price = row
+    if s.window_count and end - s.window_start > ROWS_PER_WINDOW * rules.calibration_window:
+        _slide_window(s, rules.calibration_window, history, end)
     if x != x:
         return
     n = s.n = s.n + 1
@@ -288,12 +294,13 @@ def _fold_confidence(
         s.window_start, s.window_error_sum = end - 1, 0.0
     s.window_error_sum += confidence - x
     s.window_count += 1
-    _slide_window(s, rules.calibration_window, history)
+    _slide_window(s, rules.calibration_window, history, end)
 
 
-def _slide_window(s: LearnedStatistics, size: int, history: History) -> None:
-    """Let the oldest outcomes leave the calibration window until it holds at most ``size``."""
-    while s.window_count > size:
+def _slide_window(s: LearnedStatistics, size: int, history: History, end: int) -> None:
+    """Let the oldest outcomes leave the calibration window until it holds at most ``size``, and none from
+    before the last ``ROWS_PER_WINDOW · size`` rows: rows without a confidence must not pile up behind it."""
+    while s.window_count > size or (s.window_count and end - s.window_start > ROWS_PER_WINDOW * size):
         _, _, old_x, old_confidence, _ = history[s.window_start]
         s.window_start += 1
         if old_x == old_x and old_confidence == old_confidence:

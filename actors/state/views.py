@@ -243,7 +243,7 @@ def report(state: ModelState, as_of: int) -> ModelReport:
         stake=tally.stake,
         pnl=tally.pnl,
         pnl_traded=tally.pnl_traded,
-        roi=float(tally.staked_pnl / tally.stake) if tally.stake > Decimal(0) else None,
+        roi=float(tally.staked_pnl) / float(tally.stake) if tally.stake > Decimal(0) else None,
         price_brier=price_brier,
         price_skill=skill_score(priced_brier, price_brier),
         last_outcome_at=now.last_at_ns if now.n else None,

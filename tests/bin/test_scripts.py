@@ -43,7 +43,8 @@ def run(checkout: Path, script: str, *arguments: str, fails: str = "none") -> tu
     """Run a script from another directory; its exit code, and what it called."""
     log = checkout.parent / "log"
     log.write_text("")
-    environment = os.environ | {
+    inherited = {name: value for name, value in os.environ.items() if name != "HANDICAPPER_INSTALL"}
+    environment = inherited | {
         "STUB_LOG": str(log),
         "STUB_FAILS": fails,
         "PYTHON": str(checkout.parent / "stubpython"),

@@ -53,9 +53,12 @@ def test_dead_letters_of_many_threads_are_all_counted() -> None:
     assert (letters.total, len(letters.latest())) == (2_000, 10)
 
 
-def test_dead_letters_need_room_for_one() -> None:
-    with pytest.raises(ValueError, match="letters_max was 0"):
-        DeadLetters(letters_max=0)
+def test_dead_letters_without_room_are_counted_all_the_same() -> None:
+    letters = DeadLetters(letters_max=0)
+    letters.add("model/a", "stopped", 1)
+    assert (letters.total, letters.latest()) == (1, ())
+    with pytest.raises(ValueError, match="letters_max was -1"):
+        DeadLetters(letters_max=-1)
 
 
 def test_message_is_shortened_with_its_length_and_never_breaks_the_letter() -> None:
