@@ -123,6 +123,7 @@ def check_market_resolved(resolution: MarketResolved) -> MarketResolved:
         and TIME_NS_MIN <= r.resolved_at <= TIME_NS_MAX
         and type(r.revision) is int
         and 0 <= r.revision < 2**31
+        and type(r.status) is str
         and r.status in ("proposed", "disputed", "final")
         and r.source is None
     ):
