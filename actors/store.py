@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Condition
 from typing import Any, Final
 
 import lmdb
@@ -53,6 +54,41 @@ class SnapshotWrite(Struct):
     """Nothing of an earlier snapshot stays: it was damaged, and this one holds everything."""
 
 
+class _ReadGate:
+    """Many readers, or one who needs the environment alone; no new reader overtakes whoever waits for that."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._readers = 0
+        self._closed = False
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Hold off whoever wants to be alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._closed)
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._readers -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until nobody reads, and let nobody begin."""
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: not self._readers)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._closed = False
+                self._changed.notify_all()
+
+
 class Store:
     """An open LMDB environment in ``path``.
 
@@ -73,7 +109,7 @@ class Store:
         self.path = path
         self.failed: StoreFailedError | None = None
         self._map_bytes_max = map_mib_max * _MIB
-        self._reading = Lock()
+        self._gate = _ReadGate()
         self._closed = False
         size = os.path.getsize(path / DATA_FILE) if (path / DATA_FILE).exists() else 0
         map_size = max(initial_map_mib * _MIB, 2 * size // _MIB * _MIB)
@@ -90,7 +126,7 @@ class Store:
             what = StateDamagedError if damaged else StateError
             raise what(f"{path / DATA_FILE} cannot be opened: {error}") from error
         try:
-            with self._reading:
+            with self._gate.reading():
                 self._tables = {
                     name: self._env.open_db(name)
                     for name in (_META, _JOURNAL, _OPEN, _SETTLED, _INDEX, _QUARANTINE, models_table.encode())
@@ -204,7 +240,7 @@ class Store:
             raise self._fail(
                 f"the map is full at {size // _MIB} MiB, the most allowed (persistence.map_mib_max)"
             )
-        with self._reading:
+        with self._gate.alone():
             self._env.set_mapsize(size * 2)
 
     def _fail(self, error: object) -> StoreFailedError:
@@ -246,7 +282,7 @@ class Store:
 
     def run_keys(self) -> list[bytes]:
         """The key of every run, without reading them."""
-        with self._reading, self._env.begin(db=self._tables[_INDEX]) as txn, txn.cursor() as cursor:
+        with self._gate.reading(), self._env.begin(db=self._tables[_INDEX]) as txn, txn.cursor() as cursor:
             return list(cursor.iternext(values=False))
 
     def run(self, key: bytes) -> bytes | None:
@@ -257,7 +293,7 @@ class Store:
         """Ordinals of the settled markets the index knows for each fingerprint, read in place."""
         found: dict[int, list[int]] = {number: [] for number in numbers}
         with (
-            self._reading,
+            self._gate.reading(),
             self._env.begin(db=self._tables[_INDEX], buffers=True) as txn,
             txn.cursor() as cursor,
         ):
@@ -269,7 +305,7 @@ class Store:
 
     def read_journal(self, seq: int) -> Iterator[tuple[bytes, bytes]]:
         """Journal records from the one that holds ``seq``, or the first after it."""
-        with self._reading, self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
+        with self._gate.reading(), self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
             key = number_key(seq)
             if cursor.set_range(key):
                 if cursor.key() != key:
@@ -283,7 +319,7 @@ class Store:
 
     def last_journal_record(self) -> tuple[bytes, bytes] | None:
         """The newest journal record."""
-        with self._reading, self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
+        with self._gate.reading(), self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
             return (cursor.key(), cursor.value()) if cursor.last() else None
 
     def quarantined(self) -> list[str]:
@@ -302,14 +338,14 @@ class Store:
         return {"map_bytes": info["map_size"], "used_bytes": used}
 
     def _get(self, table: bytes, key: bytes) -> bytes | None:
-        with self._reading, self._env.begin(db=self._tables[table]) as txn:
+        with self._gate.reading(), self._env.begin(db=self._tables[table]) as txn:
             return txn.get(key)
 
     def _scan(self, table: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """All records from a key on, read in short transactions so that a long scan blocks nobody."""
         key, skip = start, False
         while True:
-            with self._reading, self._env.begin(db=self._tables[table]) as txn, txn.cursor() as cursor:
+            with self._gate.reading(), self._env.begin(db=self._tables[table]) as txn, txn.cursor() as cursor:
                 batch: list[tuple[bytes, bytes]] = []
                 if cursor.set_range(key) if key else cursor.first():
                     if skip and cursor.key() == key and not cursor.next():
@@ -327,5 +363,5 @@ class Store:
         """Close the environment; safe to call twice."""
         if not self._closed:
             self._closed = True
-            with self._reading:
+            with self._gate.alone():
                 self._env.close()

@@ -164,14 +164,18 @@ def test_map_at_its_limit_refuses_by_name_and_opens_again_with_a_larger_one(tmp_
 
 
 def test_map_grows_many_times_while_others_read(tmp_path: Path) -> None:
-    """From 1 MiB; two threads read the store and ask reports all the time."""
+    """From 1 MiB; two threads read the store and ask for reports while every call is written."""
     errors: list[BaseException] = []
     reads = [0, 0]
+    turns = [threading.Semaphore(1), threading.Semaphore(1)]
     stop = threading.Event()
 
     def read(learner: Learner, index: int) -> None:
         try:
             while not stop.is_set():
+                # One read for every call: readers that never rest would only measure the interpreter's lock.
+                if not turns[index].acquire(timeout=0.1):
+                    continue
                 if index:
                     reads[1] += sum(1 for _ in learner._engine.store.settled_markets())
                 else:
@@ -186,6 +190,8 @@ def test_map_grows_many_times_while_others_read(tmp_path: Path) -> None:
             thread.start()
         number = 1
         while learner._engine.store.sizes()["map_bytes"] < 4 * 2**20:
+            for turn in turns:
+                turn.release()
             learner.record(make_call(SEED, 0, 0, number).inputs)
             number += 1
         stop.set()
