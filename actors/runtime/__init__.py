@@ -26,7 +26,7 @@ from .dead_letters import DeadLetter, DeadLetters
 from .dispatcher import Dispatcher
 from .failure import Failure, FailureHandler
 from .future import LeanFuture
-from .gather import Gather, Gathered, scatter, scatter_gather
+from .gather import Gather, Gathered, ask_all, scatter, scatter_gather
 from .latch import Latch
 from .ref import PooledRef
 from .supervision import RestartDecision, RestartIntensity, start_in_order, stop_in_reverse
@@ -51,6 +51,7 @@ __all__ = [
     "SystemClock",
     "TimerHandle",
     "Timers",
+    "ask_all",
     "ping",
     "scatter",
     "scatter_gather",

@@ -12,13 +12,16 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import pykka
 import pytest
 from scipy.special import cython_special
 
-from handicapper.actors.runtime import Dispatcher, PooledActor, PooledRef, scatter_gather, stop_in_reverse
+from handicapper.actors import Learner
+from handicapper.actors.runtime import Dispatcher, Gather, PooledActor, PooledRef, ask_all, stop_in_reverse
+from handicapper.protocol.messages import TradeOutcome
 
 pytestmark = pytest.mark.bench
 
@@ -57,7 +60,9 @@ def start_pooled(dispatcher: Dispatcher, count: int) -> list[PooledRef[Any]]:
 
 
 def gather_pooled(dispatcher: Dispatcher, refs: Sequence[PooledRef[Any]]) -> int:
-    return len(scatter_gather(dispatcher, refs, int, timeout=_TIMEOUT_SECONDS).values)
+    gather: Gather[int, float] = Gather(len(refs))
+    ask_all(dispatcher, refs, 1, gather, _TIMEOUT_SECONDS)
+    return len(gather.wait(_TIMEOUT_SECONDS, dispatcher).values)
 
 
 def gather_stock(refs: Sequence[pykka.ActorRef[Any]]) -> int:
@@ -112,6 +117,37 @@ def test_bench_gather_against_stock(
     assert stop_in_reverse(pooled, timeout=_TIMEOUT_SECONDS) == []
     print(f"\n{count} actors: {benchmark.extra_info}")
     assert ratio >= ratio_guard
+
+
+@pytest.mark.parametrize("count", [10, 1_000, 10_000])
+def test_bench_selection_of_a_whole_learner_against_stock(benchmark: Any, tmp_path: Path, count: int) -> None:
+    """``thompson_sample`` over that many models, each with one outcome, ranked; stock only gathers draws.
+
+    10,000 threads are too many for stock: there only the learner is measured.
+    """
+    with Learner(tmp_path / "state") as learner:
+        learner.record_outcomes(
+            TradeOutcome(
+                prediction_id=f"p{number}",
+                model_id=f"model-{number}",
+                predicted_outcome="YES",
+                actual_outcome="YES" if number % 2 else "NO",
+                resolved_at=1_700_000_000_000_000_000,
+            )
+            for number in range(count)
+        )
+        learner.models()
+        rounds = 30 if count < 10_000 else 9
+        learner_seconds = [median_seconds(learner.thompson_sample, rounds) for _ in range(5)]
+        benchmark.extra_info["learner_us"] = round(statistics.median(learner_seconds) * 1e6, 1)
+        assert len(benchmark(learner.thompson_sample).ranked) == count
+    if count < 10_000:
+        stock = [StockModel.start() for _ in range(count)]
+        stock_seconds = [median_seconds(lambda: gather_stock(stock), 5) for _ in range(5)]
+        for ref in stock:
+            ref.stop(block=False)
+        benchmark.extra_info["stock_us"] = round(statistics.median(stock_seconds) * 1e6, 1)
+    print(f"\n{count} models: {benchmark.extra_info}")
 
 
 def test_bench_ask_round_trip(benchmark: Any, dispatcher: Dispatcher) -> None:
