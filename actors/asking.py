@@ -13,7 +13,8 @@ from ..config import Settings
 from ..protocol.errors import InvalidValueError, ModelFailedError, UnknownModelError
 from ..protocol.messages import AdaptiveParams, DeadLetter, ModelReport, ModelSummary, Selection, Statistics
 from ..protocol.validation import check_id, check_time
-from .engine import TIMEOUT_SECONDS, Engine, Reply
+from .calls import TIMEOUT_SECONDS, Reply
+from .engine import Engine
 from .learning.selection import probability_best
 from .model import AskView
 from .runtime.gather import Gathered

@@ -15,7 +15,8 @@ from ..protocol.messages import (
     SignalDecision,
     TradeOutcome,
 )
-from .engine import Engine, Reply
+from .calls import Reply
+from .engine import Engine
 
 __all__ = ["OnError", "checked", "message_of", "send_all", "send_all_nowait", "signals_refused"]
 

@@ -27,7 +27,8 @@ from ..protocol.validation import (
     check_trade_outcome,
 )
 from .batches import OnError, checked, message_of, send_all, send_all_nowait, signals_refused
-from .engine import TIMEOUT_SECONDS, Engine, Reply
+from .calls import TIMEOUT_SECONDS, Reply
+from .engine import Engine
 from .router import Signals, TakeSnapshot
 from .state.entries import PauseModel, ResetModel, ResumeModel
 from .state.intake import Submission

@@ -1,7 +1,7 @@
 """The only file that knows LMDB: one environment, one writer thread, every commit an fsync.
 
-What it offers is narrow on purpose (append a batch, read from a number, drop up to a number; put a
-snapshot), so that the journal can move to another kind of file without anybody noticing.
+What it offers is narrow on purpose (append a batch, read from a number, put a snapshot), so that the journal
+can move to another kind of file without anybody noticing.
 
 Writes belong to the one thread that opened the store. Reads are short read-only transactions and may
 come from any thread; growing the map waits for them, because LMDB allows none meanwhile.

@@ -1,8 +1,9 @@
 """The actor that brings models back: rebuilds a model whose actor raised, or gives it up loudly.
 
-Policies of the others: the selector is restarted as it is (it owns nothing); the router and the persister
-are not restarted in place, because inputs that were half taken in cannot be told from those that were not:
-they refuse everything from then on, say why, and opening the directory again restores what was acknowledged.
+Policies of the others: what raises in the selector goes to whoever asked (it owns nothing that could be
+spoilt); the router and the persister are not restarted in place, because inputs that were half taken in
+cannot be told from those that were not: they refuse everything from then on, say why, and opening the
+directory again restores what was acknowledged.
 """
 
 from __future__ import annotations
