@@ -121,7 +121,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     scored: int = 0
     """Predictions this input taught a model from."""
     revised: int = 0
-    """Predictions whose earlier score it replaced or withdrew."""
+    """Predictions whose earlier score it replaced or withdrew; a first score counts as ``scored``."""
     waiting: bool = False
     """A resolution of a market with no prediction yet, or not final: kept until it is needed."""
     unscored: tuple[str, ...] = ()

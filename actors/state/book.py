@@ -187,7 +187,9 @@ class Book:
                 scored += new.x == new.x
             elif repr(old) != repr(new):
                 out.tell(ticket.model_id, Rescored(ticket.position_seq, old, new), seq)
-                revised += old.x == old.x or new.x == new.x
+                # From "teaches nothing" (void, expired, late) to a lesson is a first score.
+                scored += old.x != old.x and new.x == new.x
+                revised += old.x == old.x
             ticket.row = new
             prediction = ticket.prediction
             if ruling is None or prediction is None or new.x == new.x:

@@ -140,7 +140,7 @@ def test_proposed_resolution_that_is_disputed_is_taken_back(open_learner: Open) 
     learner.resolve_market(resolution(1, status="disputed"))
     taken_back = learner.report("m", as_of=T0)
     assert (taken_back.n, taken_back.ema_accuracy) == (before.n, before.ema_accuracy)
-    assert learner.resolve_market(resolution(1, "NO", status="final")).revised == 1
+    assert learner.resolve_market(resolution(1, "NO", status="final")).scored == 1
     assert learner.report("m").n == 11
 
 

@@ -188,7 +188,7 @@ class Ledger:
             if lesson is None and known is None:
                 continue
             lesson = lesson or NOTHING
-            if known is None:
+            if known is None or known.x is None:
                 scored += lesson.x is not None
             else:
                 revised += lesson != known

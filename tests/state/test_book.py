@@ -90,7 +90,7 @@ def test_expired_prediction_is_settled_and_still_scored_by_a_resolution_from_bef
     assert intake.book.expiry_due(T0 + HOUR + 1)
     receipt = intake.accept(ExpirePredictions(T0 + HOUR + 1))
     assert (receipt.unscored, intake.book.pending) == (("p1",), 1)
-    assert intake.accept(resolved(resolved_at=T0 + HOUR)).scored == 1
+    assert intake.accept(resolved(resolved_at=T0 + HOUR)).scored == 2
     assert row(intake, "p1").x == row(intake, "p2").x == 1.0
 
 
@@ -115,7 +115,7 @@ def test_proposed_resolution_teaches_only_where_the_rules_say_so() -> None:
     assert learns.accept(resolved(status="proposed")).scored == 1
     assert learns.accept(resolved(status="disputed")).revised == 1
     assert row(learns).x != row(learns).x, "taken back while it is disputed"
-    assert learns.accept(resolved(winner="NO")).revised == 1
+    assert learns.accept(resolved(winner="NO")).scored == 1
     assert row(learns).x == 0.0
 
 
