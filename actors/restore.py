@@ -7,7 +7,7 @@ whole journal). What was acknowledged and cannot be read back at all stops the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -37,7 +37,7 @@ __all__ = [
     "BOOK_KEY",
     "SNAPSHOT_KEY",
     "Restored",
-    "archived_history",
+    "archived_histories",
     "fold_entries",
     "journal_entries",
     "restore",
@@ -113,9 +113,8 @@ def _restore(
     stale = set() if from_journal else _load_snapshot(store, restored)
     try:
         _replay(store, restored, stale, accept_loss)
-        for model_id in stale:
-            restored.states[model_id] = _rebuilt(store, restored, model_id)
-            restored.rebuilt.append(model_id)
+        if stale:
+            _rebuild(store, restored, sorted(stale))
     except ArchiveDamagedError as error:
         raise _SnapshotDamagedError("settled_markets", error.key, error.problem) from error
     return restored
@@ -242,33 +241,44 @@ def fold_entries(
         yield model_id, delivery.seq, rebuild
 
 
-def _rebuilt(store: Store, restored: Restored, model_id: str) -> ModelState:
+def _rebuild(store: Store, restored: Restored, stale: list[str]) -> None:
+    """Rebuild models from their history; from the whole journal, all of it is in memory."""
     book = restored.book
-    tickets = model_history(model_id, book.markets.values())
+    superseded = book.superseded()
+    archived: dict[str, list[Ticket]] = {}
     if not restored.from_journal:
-        tickets.extend(archived_history(store, model_id, book.superseded()))
-    poison: list[str] = []
-    told_seq = restored.told_seq.get(model_id, 0)
-    state = rebuild_model(
-        model_id, tickets, book.controls[model_id], book.rules_history, told_seq, poison.append
-    )
-    restored.poison.extend((model_id, text) for text in poison)
-    return state
+        archived = archived_histories(store, dict.fromkeys(stale, superseded))
+    for model_id in stale:
+        poison: list[str] = []
+        restored.states[model_id] = rebuild_model(
+            model_id,
+            [*archived.get(model_id, ()), *model_history(model_id, book.markets.values())],
+            book.controls[model_id],
+            book.rules_history,
+            restored.told_seq.get(model_id, 0),
+            poison.append,
+        )
+        restored.rebuilt.append(model_id)
+        restored.poison.extend((model_id, text) for text in poison)
 
 
-def archived_history(store: Store, model_id: str, superseded: frozenset[int]) -> list[Ticket]:
-    """A model's tickets of the settled markets on disk, without those markets that are newer in memory.
+def archived_histories(store: Store, superseded: Mapping[str, frozenset[int]]) -> dict[str, list[Ticket]]:
+    """Tickets of models in the settled markets on disk, in one reading.
+
+    ``superseded`` names the models, each with the markets that are newer in memory.
 
     Raises:
-        ArchiveDamagedError: a record cannot be read, so that nobody can say what the model learned from it.
+        ArchiveDamagedError: a record cannot be read, so that nobody can say what was learned from it.
 
     """
-    tickets: list[Ticket] = []
+    found: dict[str, list[Ticket]] = {model_id: [] for model_id in superseded}
     for key, value in store.settled_markets():
         try:
             market = decode_market(key, value)
         except DamagedRecordError as error:
             raise ArchiveDamagedError(key_number(key), str(error)) from error
-        if market.ordinal not in superseded:
-            tickets.extend(model_history(model_id, (market,)))
-    return tickets
+        for ticket in market.tickets.values():
+            tickets = found.get(ticket.model_id)
+            if tickets is not None and market.ordinal not in superseded[ticket.model_id]:
+                tickets.append(ticket)
+    return found

@@ -8,7 +8,7 @@ directory again restores what was acknowledged.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pykka._envelope import Envelope
 
@@ -16,7 +16,7 @@ from ..config import Supervision
 from ..protocol.errors import HandicapperError
 from .log import get_logger
 from .model import HistoryTooShortError, ModelActor
-from .restore import archived_history
+from .restore import archived_histories
 from .roster import Roster
 from .router import AskHistory, History, HistoryRead
 from .runtime.actor import PooledActor
@@ -26,13 +26,21 @@ from .runtime.failure import Failure
 from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
 from .runtime.supervision import RestartIntensity
-from .state.model_state import ModelState
+from .state.market import Ticket
 from .state.rebuild import rebuild_model
 from .store import Store
 
 __all__ = ["SupervisorActor"]
 
 _log = get_logger("supervisor")
+
+
+class _Restart(NamedTuple):
+    """A model to be rebuilt, and whether its failed message is tried again."""
+
+    failure: Failure
+    model_id: str
+    retry: bool
 
 
 class SupervisorActor(PooledActor):
@@ -51,61 +59,81 @@ class SupervisorActor(PooledActor):
         self._restarts: dict[str, tuple[float, ...]] = {}
         self.restarts = 0
 
-    def on_receive(self, message: Failure) -> None:
-        """Answer one model's failure."""
-        actor = _cell(message).actor
+    def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
+        """Answer the failures that wait; models to be rebuilt share one reading of the archive."""
+        restarts: list[_Restart] = []
+        for envelope in envelopes:
+            restart = self._decide(envelope.message)
+            if restart is not None:
+                restarts.append(restart)
+        if restarts:
+            self._rebuild_all(restarts)
+
+    def _decide(self, failure: Failure) -> _Restart | None:
+        """How to restart the model; None if that is not to be, and answered."""
+        actor = _cell(failure).actor
         if not isinstance(actor, ModelActor):
-            message.resume(retry=False)
-            return
+            failure.resume(retry=False)
+            return None
         model_id = actor.state.model_id
-        if isinstance(message.exception, HistoryTooShortError):
-            self._restart(message, model_id, retry=True)
-            return
-        _log.error("model failed", model=model_id, error=repr(message.exception), attempts=message.attempts)
+        if isinstance(failure.exception, HistoryTooShortError):
+            return _Restart(failure, model_id, True)
+        _log.error("model failed", model=model_id, error=repr(failure.exception), attempts=failure.attempts)
         decision = self._intensity.decide(self._restarts.get(model_id, ()), self._clock.monotonic())
         self._restarts[model_id] = decision.restarts
-        if decision.restart:
-            self.restarts += 1
-            self._restart(message, model_id, retry=message.attempts < self._attempts_max)
-        else:
-            self._give_up(
-                message, model_id, f"restarted {len(decision.restarts)} times, last: {message.exception!r}"
-            )
+        if not decision.restart:
+            reason = f"restarted {len(decision.restarts)} times, last: {failure.exception!r}"
+            self._give_up(failure, model_id, reason)
+            return None
+        self.restarts += 1
+        return _Restart(failure, model_id, failure.attempts < self._attempts_max)
 
-    def _restart(self, failure: Failure, model_id: str, retry: bool) -> None:
+    def _rebuild_all(self, restarts: list[_Restart]) -> None:
+        """From the archive and what the router has in memory, each as of one sequence number."""
+        histories: dict[str, History] = {}
         try:
-            state, poison = self._rebuild(model_id)
+            for restart in restarts:
+                histories[restart.model_id] = self._ask_history(restart.model_id)
+            archived = archived_histories(
+                self._store, {model: history.ordinals for model, history in histories.items()}
+            )
         except Exception as error:  # noqa: BLE001  # without its history there is no model to go on with
             reason = str(error) if isinstance(error, HandicapperError) else repr(error)
-            self._give_up(failure, model_id, f"cannot be rebuilt: {reason}")
+            for restart in restarts:
+                self._give_up(restart.failure, restart.model_id, f"cannot be rebuilt: {reason}")
             return
-        dead_letters = _cell(failure).scheduler.dead_letters
-        for text in poison:
-            dead_letters.add(failure.name, "poison: not folded", text, failure.attempts)
-        failure.resume(retry=retry, actor=ModelActor(state))
-        _log.info(
-            "model rebuilt", model=model_id, n=state.now.n, applied_seq=state.applied_seq, poison=len(poison)
-        )
+        finally:
+            for _ in histories:
+                self._router.post(HistoryRead())
+        for restart in restarts:
+            try:
+                self._restart(restart, histories[restart.model_id], archived[restart.model_id])
+            except Exception as error:  # noqa: BLE001  # one model that cannot be folded costs no other
+                self._give_up(restart.failure, restart.model_id, f"cannot be rebuilt: {error!r}")
 
-    def _rebuild(self, model_id: str) -> tuple[ModelState, list[str]]:
-        """From the archive and what the router has in memory, as of one sequence number."""
+    def _ask_history(self, model_id: str) -> History:
         asked: LeanFuture[History] = LeanFuture(self._router.cell)
         self._router.cell.put_always(Envelope(AskHistory(model_id), asked))
-        history = asked.get()
-        try:
-            tickets = archived_history(self._store, model_id, history.ordinals)
-        finally:
-            self._router.post(HistoryRead())
+        return asked.get()
+
+    def _restart(self, restart: _Restart, history: History, archived: list[Ticket]) -> None:
+        failure, model_id = restart.failure, restart.model_id
         poison: list[str] = []
         state = rebuild_model(
             model_id,
-            [*tickets, *history.tickets],
+            [*archived, *history.tickets],
             history.controls,
             history.rules_history,
             history.told_seq,
             poison.append,
         )
-        return state, poison
+        dead_letters = _cell(failure).scheduler.dead_letters
+        for text in poison:
+            dead_letters.add(failure.name, "poison: not folded", text, failure.attempts)
+        failure.resume(retry=restart.retry, actor=ModelActor(state))
+        _log.info(
+            "model rebuilt", model=model_id, n=state.now.n, applied_seq=state.applied_seq, poison=len(poison)
+        )
 
     def _give_up(self, failure: Failure, model_id: str, reason: str) -> None:
         self._roster.failed[model_id] = reason
