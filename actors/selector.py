@@ -5,7 +5,7 @@ It owns nothing but the gathers in flight. A gather has one deadline; what has n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
@@ -14,6 +14,7 @@ from pykka._envelope import Envelope
 
 from ..protocol.messages import ModelSample, Selection
 from .learning.draws import draw_key
+from .learning.selection import rank
 from .model import AskDraw, AskView
 from .roster import Roster
 from .runtime.actor import PooledActor
@@ -77,6 +78,7 @@ class SelectorActor(PooledActor):
 
         def complete(gathered: Gathered[str, ModelSample | None]) -> None:
             answers = gathered.values
+            samples = [sample for sample in answers.values() if sample is not None]
             ineligible = [model for model, sample in answers.items() if sample is None]
             missing = {*gathered.missing, *gathered.errors}
             missing.update(m for m in failed if message.models is None or m in message.models)
@@ -86,7 +88,7 @@ class SelectorActor(PooledActor):
                     selection_id=message.selection_id,
                     seed=message.seed,
                     as_of=message.as_of,
-                    ranked=_ranked(sample for sample in answers.values() if sample is not None),
+                    ranked=tuple(rank(samples, attrgetter("sample"), attrgetter("model_id"))),
                     missing=tuple(sorted(missing)),
                     ineligible=tuple(sorted(ineligible)),
                 )
@@ -115,13 +117,3 @@ class SelectorActor(PooledActor):
         if not gather.completed.is_set():
             handle.append(self._timers.call_after(deadline_seconds, gather.expire))
             ask_all(self._dispatcher, list(refs.values()), question, gather, deadline_seconds)
-
-
-def _ranked(samples: Iterable[ModelSample]) -> tuple[ModelSample, ...]:
-    """Highest sample first, ties by model id."""
-    ranked = sorted(samples, key=attrgetter("sample"), reverse=True)
-    values = [sample.sample for sample in ranked]
-    if len(set(values)) < len(values):
-        # A tie is rare among draws; only then is a key that costs a tuple per model worth it.
-        ranked.sort(key=lambda sample: (-sample.sample, sample.model_id))
-    return tuple(ranked)

@@ -37,7 +37,7 @@ class Persistence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Meta(
             pattern=rf"\A(?!(?:{'|'.join(RESERVED_DATABASES)})\Z)[A-Za-z0-9_]{{1,64}}\Z",
             description="Name of the LMDB database that holds the model states. Choose it before the first "
-            "start: under another name the states an existing state directory holds are not found.",
+            "start: a state directory made under another name is refused.",
             extra={
                 "expected": "1 to 64 letters, digits and underscores, not one of the reserved names "
                 + ", ".join(RESERVED_DATABASES)

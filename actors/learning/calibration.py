@@ -25,7 +25,6 @@ __all__ = [
     "maximum_calibration_error",
     "new_bins",
     "reliability_bins",
-    "remove_from_bins",
     "signed_calibration_error",
 ]
 
@@ -65,31 +64,6 @@ def add_to_bins(sums: MutableSequence[float], confidence: float, x: float) -> No
     sums[index + 2] += x
     sums[index + 3] += confidence * confidence
     sums[index + 4] += confidence * x
-
-
-def remove_from_bins(sums: MutableSequence[float], confidence: float, x: float) -> None:
-    """Take back one prediction added before, in place: for a revision, or for one that leaves a window.
-
-    The count is exact; the other sums are exact but for rounding, and a bin that is empty again is
-    set to exactly zero.
-
-    >>> sums = new_bins()
-    >>> add_to_bins(sums, 0.75, 1.0)
-    >>> remove_from_bins(sums, 0.75, 1.0)
-    >>> sum(sums)
-    0.0
-    """
-    bins = len(sums) // FIELDS
-    index = FIELDS * min(int(confidence * bins), bins - 1)
-    if sums[index] <= 1.0:
-        for field in range(FIELDS):
-            sums[index + field] = 0.0
-        return
-    sums[index] -= 1.0
-    sums[index + 1] -= confidence
-    sums[index + 2] -= x
-    sums[index + 3] -= confidence * confidence
-    sums[index + 4] -= confidence * x
 
 
 def bins_of(confidences: Iterable[float], outcomes: Iterable[float], bins: int = 10) -> array[float]:

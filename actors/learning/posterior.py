@@ -24,7 +24,6 @@ __all__ = [
     "effective_sample_size",
     "posterior_at",
     "posterior_parameters",
-    "remove_outcome",
 ]
 
 # The specialisation for doubles also takes an int; the fused function raises TypeError on one.
@@ -52,23 +51,6 @@ def add_outcome(
         return successes * factor + x, failures * factor + (1.0 - x), at_ns
     factor = exp2((at_ns - as_of_ns) / (half_life_seconds * 1e9))
     return successes + x * factor, failures + (1.0 - x) * factor, as_of_ns
-
-
-def remove_outcome(
-    successes: float, failures: float, as_of_ns: int, x: float, at_ns: int, half_life_seconds: float
-) -> tuple[float, float, int]:
-    """Take back an outcome added before, at the age it has now: what a later revision needs.
-
-    Exact but for rounding: the sums may end a few units in the last place off, even below zero,
-    which :func:`posterior_parameters` reads as zero.
-
-    >>> remove_outcome(3.25, 1.25, 3_600 * 10**9, 0.5, 0, 3_600.0)
-    (3.0, 1.0, 3600000000000)
-    """
-    if at_ns > as_of_ns:
-        raise ValueError(f"at_ns was {at_ns}; expected at most as_of_ns {as_of_ns}: it was never added")
-    factor = exp2((at_ns - as_of_ns) / (half_life_seconds * 1e9))
-    return successes - x * factor, failures - (1.0 - x) * factor, as_of_ns
 
 
 def posterior_parameters(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import log, sqrt
+from operator import itemgetter
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 from .beta_logit import log_cdf, log_density, logit_support, logit_width
 
 __all__ = ["probability_best", "rank"]
+
+T = TypeVar("T")
 
 Array = NDArray[np.float64]
 
@@ -26,13 +30,21 @@ _PANEL_GROWTH = 1.5
 _CHUNK_ELEMENTS = 1 << 18
 
 
-def rank(samples: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
-    """The models with their samples, highest sample first; ties by model id.
+def rank(
+    items: Iterable[T],
+    sample: Callable[[T], float] = itemgetter(1),
+    name: Callable[[T], str] = itemgetter(0),
+) -> list[T]:
+    """Items with their samples, highest sample first; ties by name. Pairs (name, sample) by default.
 
     >>> rank([("b", 0.5), ("c", 0.7), ("a", 0.5)])
     [('c', 0.7), ('a', 0.5), ('b', 0.5)]
     """
-    return sorted(samples, key=lambda pair: (-pair[1], pair[0]))
+    ranked = sorted(items, key=sample, reverse=True)
+    if len(set(map(sample, ranked))) < len(ranked):
+        # A tie is rare among draws; only then is a key that costs a tuple per item worth it.
+        ranked.sort(key=lambda item: (-sample(item), name(item)))
+    return ranked
 
 
 def probability_best(alphas: Sequence[float], betas: Sequence[float]) -> list[float]:

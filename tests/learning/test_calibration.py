@@ -77,30 +77,6 @@ def test_calibration_of_a_perfect_forecaster_is_zero_and_not_none() -> None:
     assert calibration.expected_calibration_error(sums) == 0.0
 
 
-@given(pairs_of, st.data())
-def test_prediction_taken_back_leaves_the_sums_of_the_rest(
-    pairs: list[tuple[float, float]], data: st.DataObject
-) -> None:
-    removed = data.draw(st.sampled_from(pairs))
-    rest = list(pairs)
-    rest.remove(removed)
-    sums = calibration.bins_of(*zip(*pairs, strict=True))
-    calibration.remove_from_bins(sums, *removed)
-    expected = calibration.new_bins()
-    for c, x in rest:
-        calibration.add_to_bins(expected, c, x)
-    assert list(sums) == pytest.approx(list(expected), abs=1e-12)
-    assert calibration.count(sums) == len(rest)
-
-
-def test_bins_emptied_in_any_order_are_exactly_zero_again() -> None:
-    pairs = [(0.61, 1.0), (0.67, 0.0), (0.65, 0.5), (1.0, 1.0)]
-    sums = calibration.bins_of(*zip(*pairs, strict=True))
-    for c, x in reversed(pairs):
-        calibration.remove_from_bins(sums, c, x)
-    assert list(sums) == [0.0] * len(sums)
-
-
 def test_bins_kept_in_a_list_read_like_bins_kept_in_an_array() -> None:
     sums = list(calibration.new_bins())
     calibration.add_to_bins(sums, 0.62, 1.0)

@@ -70,24 +70,6 @@ def test_posterior_at_a_time_equals_the_sums_decayed_one_by_one(
     )
 
 
-@given(outcomes_at, half_lives, st.data())
-def test_outcome_taken_back_leaves_what_was_never_learned(
-    pairs: list[tuple[int, float]], half_life_seconds: float, data: st.DataObject
-) -> None:
-    at_ns, x = data.draw(st.sampled_from(pairs))
-    rest = list(pairs)
-    rest.remove((at_ns, x))
-    removed = posterior.remove_outcome(*learn(pairs, half_life_seconds), x, at_ns, half_life_seconds)
-    now = removed[2]
-    kept = posterior.posterior_at(*learn(rest, half_life_seconds), now, half_life_seconds, 1.0, 1.0)
-    assert np.allclose(posterior.posterior_parameters(*removed[:2], 1.0, 1.0), kept, rtol=1e-12)
-
-
-def test_outcome_newer_than_the_sums_cannot_be_taken_back() -> None:
-    with pytest.raises(ValueError, match="never added"):
-        posterior.remove_outcome(1.0, 1.0, 5, 1.0, 6, 3_600.0)
-
-
 def test_posterior_long_after_the_last_outcome_is_the_prior() -> None:
     assert posterior.posterior_at(1e7, 1e7, 0, CENTURY, 3_600.0, 1.5, 2.5) == (1.5, 2.5)
 
