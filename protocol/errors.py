@@ -10,38 +10,56 @@
     │   ├── PredictedAfterResolutionError   PREDICTED_AFTER_RESOLUTION: look-ahead
     │   ├── UnknownModelError          UNKNOWN_MODEL
     │   ├── SettingsError              SETTINGS_INVALID: all problems at once
-    │   └── BatchError                 BATCH_PARTIAL: some items of a batch were refused
+    │   ├── BatchError                 BATCH_PARTIAL: some items of a batch were refused
+    │   └── ProtocolError              the peer broke the wire's rules
+    │       ├── BadMessageError        BAD_MESSAGE: not a request, response or notification
+    │       ├── UnknownMethodError     UNKNOWN_METHOD
+    │       ├── TooDeepError           TOO_DEEP: nested too deeply
+    │       ├── TooLargeError          TOO_LARGE: more bytes or items than allowed
+    │       ├── UnframeableError       UNFRAMEABLE: no MessagePack; the connection ends
+    │       ├── TimedOutError          TIMED_OUT: a message or a token did not come in time
+    │       ├── UnauthenticatedError   UNAUTHENTICATED: the token is missing or wrong
+    │       └── ProtocolUnsupportedError   PROTOCOL_UNSUPPORTED: another major version
     └── RuntimeFaultError              ours or transient (fault "ours")
         ├── BusyError                  BUSY: a bound was reached; retry later
         ├── DeadlineExceededError      DEADLINE_EXCEEDED
         ├── ClosedError                CLOSED: the learner is closed
         ├── ModelFailedError           MODEL_FAILED: gave up restarting this model
+        ├── ConnectionLostError        CONNECTION_LOST: what became of the call is unknown
+        ├── RemoteError                an error of a code this release does not know
         └── StateError                 something is wrong with the state directory
             ├── StateLockedError       STATE_LOCKED: another process holds it
             ├── StateDamagedError      STATE_DAMAGED: acknowledged data cannot be read
             ├── StateSchemaError       STATE_SCHEMA: written by another release
             └── StoreFailedError       STORE_FAILED: a write failed; nothing is acknowledged any more
 
-The code travels over the wire as the first word of the error text and never changes its meaning.
+The code travels over the wire as the first word of the error text and never changes its meaning
+(:func:`error_to_wire`, :func:`error_from_wire`).
 A message says what *was* there, what was expected, and what to do about it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 __all__ = [
+    "BadMessageError",
     "BatchError",
     "BusyError",
     "CallerError",
     "ClosedError",
     "ConflictError",
+    "ConnectionLostError",
     "DeadlineExceededError",
     "HandicapperError",
     "InvalidValueError",
     "ModelFailedError",
     "PredictedAfterResolutionError",
+    "ProtocolError",
+    "ProtocolUnsupportedError",
+    "RemoteError",
     "RuntimeFaultError",
     "SettingsError",
     "StaleRevisionError",
@@ -50,7 +68,15 @@ __all__ = [
     "StateLockedError",
     "StateSchemaError",
     "StoreFailedError",
+    "TimedOutError",
+    "TooDeepError",
+    "TooLargeError",
+    "UnauthenticatedError",
+    "UnframeableError",
+    "UnknownMethodError",
     "UnknownModelError",
+    "error_from_wire",
+    "error_to_wire",
 ]
 
 
@@ -162,6 +188,60 @@ class BatchError(CallerError):
         )
 
 
+class ProtocolError(CallerError):
+    """The peer broke the rules of the wire (PROTOCOL.md)."""
+
+    code = "PROTOCOL_ERROR"
+
+
+class BadMessageError(ProtocolError):
+    """A MessagePack value that is no request, response or notification."""
+
+    code = "BAD_MESSAGE"
+
+
+class UnknownMethodError(ProtocolError):
+    """No method has this name."""
+
+    code = "UNKNOWN_METHOD"
+
+
+class TooDeepError(ProtocolError):
+    """A message is nested more deeply than allowed."""
+
+    code = "TOO_DEEP"
+
+
+class TooLargeError(ProtocolError):
+    """A message has more bytes, or an array more items, than allowed."""
+
+    code = "TOO_LARGE"
+
+
+class UnframeableError(ProtocolError):
+    """Bytes that are no MessagePack: where the next message begins is unknown, so the connection ends."""
+
+    code = "UNFRAMEABLE"
+
+
+class TimedOutError(ProtocolError):
+    """A message was begun and not finished, or a connection did not authenticate, in time."""
+
+    code = "TIMED_OUT"
+
+
+class UnauthenticatedError(ProtocolError):
+    """The connection has not brought the right token."""
+
+    code = "UNAUTHENTICATED"
+
+
+class ProtocolUnsupportedError(ProtocolError):
+    """The peer speaks another major version of the protocol."""
+
+    code = "PROTOCOL_UNSUPPORTED"
+
+
 class BusyError(RuntimeFaultError):
     """A bound was reached. ``retry_after_ms`` is a hint."""
 
@@ -188,6 +268,21 @@ class ModelFailedError(RuntimeFaultError):
     """A model was restarted too often within the period and is out of service; the others go on."""
 
     code = "MODEL_FAILED"
+
+
+class ConnectionLostError(RuntimeFaultError):
+    """The connection ended before the answer came: whether the call took effect is unknown."""
+
+    code = "CONNECTION_LOST"
+
+
+class RemoteError(RuntimeFaultError):
+    """An error whose code this release does not know; ``code`` and ``fault`` are the sender's."""
+
+    def __init__(self, code: str, fault: Literal["ours", "caller"], message: str) -> None:
+        super().__init__(message)
+        self.code = code  # pyright: ignore[reportAttributeAccessIssue]  # of the instance: the sender's
+        self.fault = fault  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class StateError(RuntimeFaultError):
@@ -218,3 +313,54 @@ class StoreFailedError(StateError):
     """A write or fsync failed: nothing can be acknowledged until the learner is opened again."""
 
     code = "STORE_FAILED"
+
+
+def error_to_wire(error: BaseException) -> tuple[int, str]:
+    """``(0, text)`` for a fault of ours or a transient one, ``(1, text)`` for the caller's.
+
+    >>> error_to_wire(UnknownModelError("elo"))[0], error_to_wire(ValueError("a bug"))
+    (1, (0, "INTERNAL ValueError('a bug')"))
+    """
+    if not isinstance(error, HandicapperError):
+        return 0, f"INTERNAL {error!r:.500}"
+    text = str(error)
+    return int(error.fault == "caller"), text.encode(errors="replace").decode()
+
+
+def error_from_wire(error: object) -> HandicapperError:
+    """The error that ``[0|1, "CODE text"]`` or ``"CODE text"`` stands for; never raises.
+
+    >>> error_from_wire([0, "BUSY 3 of 3 in flight; retry after 20 ms"]).retry_after_ms
+    20
+    >>> error_from_wire("OUT_OF_LUCK try again").code
+    'OUT_OF_LUCK'
+    """
+    fault, text = 0, error
+    if isinstance(error, list | tuple) and len(error) == 2:
+        fault, text = error
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    if not isinstance(text, str):
+        return RemoteError("INTERNAL", "ours", f"an error of an unknown form: {error!r:.200}")
+    code, _, message = text.partition(" ")
+    kind = _BY_CODE.get(code)
+    if kind is None:
+        return RemoteError(code, "caller" if fault == 1 else "ours", message)
+    # Constructors make the text from its parts; here only the text is left.
+    made = kind.__new__(kind)
+    Exception.__init__(made, message)
+    if isinstance(made, BusyError):
+        hint = re.search(r"retry after (\d{1,6}) ms$", message)
+        made.retry_after_ms = int(hint[1]) if hint else 50
+    return made
+
+
+def _family(root: type[HandicapperError]) -> list[type[HandicapperError]]:
+    return [root, *(member for child in root.__subclasses__() for member in _family(child))]
+
+
+_BY_CODE = {
+    kind.code: kind
+    for kind in _family(HandicapperError)
+    if kind not in (RemoteError, BatchError) and kind.__module__ == __name__
+}

@@ -13,16 +13,21 @@ Evolution: fields are only ever added, with a default; a tag is never reused.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
+
+from .limits import WireLimits
 
 __all__ = [
     "AdaptiveParams",
     "BatchResult",
     "CalibrationBin",
     "CalibrationReport",
+    "ConfigReply",
+    "DaemonStatistics",
     "DeadLetter",
+    "HelloReply",
     "Input",
     "MarketResolved",
     "ModelReport",
@@ -32,9 +37,12 @@ __all__ = [
     "Receipt",
     "ResolutionStatus",
     "Selection",
+    "ServerStatistics",
+    "SignalBatch",
     "SignalDecision",
     "SnapshotReceipt",
     "Statistics",
+    "Subscription",
     "TradeOutcome",
     "VerifyReport",
 ]
@@ -381,3 +389,64 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
     damaged: tuple[str, ...]
     differences: tuple[str, ...]
     """Models or markets whose re-derived state differs from the stored one."""
+
+
+class ServerStatistics(Struct, frozen=True, kw_only=True):
+    """What the server did since it started."""
+
+    connections: int
+    """Open now."""
+    connections_total: int
+    requests: int
+    notifications: int
+    """Fire-and-forget messages taken in."""
+    notifications_refused: int
+    """Those that were wrong; each is logged and a dead letter."""
+    bad_messages: int
+    bytes_in: int
+    bytes_out: int
+
+
+class DaemonStatistics(Statistics, frozen=True, kw_only=True):
+    """The learner's statistics, and those of the server in front of it."""
+
+    server: ServerStatistics
+
+
+class HelloReply(Struct, frozen=True, kw_only=True):
+    """Who answers, and within which bounds."""
+
+    server: str
+    """Name and release, such as ``handicapper 0.1.0``."""
+    protocol: tuple[int, int]
+    pid: int
+    state_dir: str
+    limits: WireLimits
+    methods: tuple[str, ...]
+    topics: tuple[str, ...]
+
+
+class SignalBatch(Struct, frozen=True, kw_only=True):
+    """Decisions of many signals, in order; None where the item was refused."""
+
+    decisions: tuple[SignalDecision | None, ...]
+    errors: tuple[tuple[int, Exception], ...]
+    """(index in the batch, error) of every refused item, in order."""
+
+
+class ConfigReply(Struct, frozen=True, kw_only=True):
+    """The settings in force."""
+
+    settings: dict[str, Any]
+    """By table and key; an infinite half-life is the string ``inf``."""
+    source: str | None
+    """The file they come from, if any."""
+    needs_restart: tuple[str, ...] = ()
+    """Keys that a reload found changed and that hold from the next start on."""
+
+
+class Subscription(Struct, frozen=True, kw_only=True):
+    """What a connection will be notified of."""
+
+    topics: tuple[str, ...]
+    interval_ms: int

@@ -1,0 +1,216 @@
+"""Params from bytes: fast where they are right, with a named error where they are not.
+
+The fast path takes exactly the known fields. Whatever it refuses goes the slow way: unknown fields are
+skipped, depth is counted, and an error names the field, its value and what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from .errors import HandicapperError, InvalidValueError, TooDeepError, TooLargeError
+from .params import array_form, strict_form
+
+__all__ = ["DECODE_ERRORS", "ParamsDecoder", "check_depth", "check_items", "generic", "is_array", "one_map"]
+
+_NIL: Final = 0xC0
+_EMPTY_MAP: Final = b"\x80"
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "missing"
+
+
+_MISSING: Final = _Missing()
+_PATH = re.compile(r"^(?P<said>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_ABSENT = re.compile(r"missing required field `(?P<field>[^`]*)`")
+_TOO_SHORT = re.compile(r"Expected `array` of at least length (?P<least>\d+), got (?P<length>\d+)")
+DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
+
+"""What msgspec raises for bytes that are not what was asked for."""
+
+_generic = msgspec.msgpack.Decoder()
+
+
+def generic(raw: Raw | bytes) -> Any:
+    """The value as plain Python, for error texts; raises what msgspec raises."""
+    return _generic.decode(raw)
+
+
+class ParamsDecoder:
+    """Decodes the params of one method, as map or as array."""
+
+    def __init__(self, kind: type[Struct], depth_max: int, shown_at: str = "") -> None:
+        array = array_form(kind)
+        self.kind = kind
+        self._depth_max = depth_max
+        self._shown_at = shown_at
+        # Indexed by "is an array".
+        self.fast: tuple[Callable[[Any], Any], ...] = (
+            msgspec.msgpack.Decoder(strict_form(kind)).decode,
+            msgspec.msgpack.Decoder(strict_form(array)).decode,
+        )
+        self._tolerant: tuple[Callable[[Any], Any], ...] = (
+            msgspec.msgpack.Decoder(kind).decode,
+            msgspec.msgpack.Decoder(array).decode,
+        )
+
+    def decode(self, raw: Raw | bytes) -> Any:
+        """The params.
+
+        Raises:
+            InvalidValueError: a field is missing or of the wrong type.
+            TooDeepError: they are nested too deeply.
+
+        """
+        raw = one_map(bytes(raw))
+        as_array = is_array(raw)
+        try:
+            return self.fast[as_array](raw)
+        except DECODE_ERRORS:
+            check_depth(raw, self._depth_max, around=1)
+        try:
+            return self._tolerant[as_array](raw)
+        except DECODE_ERRORS as error:
+            raise self._explained(raw, error, as_array) from None
+
+    def _explained(self, raw: bytes, error: Exception, as_array: bool) -> HandicapperError:
+        """The error with the field, its value and what was expected."""
+        match = _PATH.match(str(error))
+        said, path = (match["said"], match["path"] or "") if match else (str(error), "")
+        fields = self.kind.__struct_fields__
+        if absent := _ABSENT.search(said):
+            return InvalidValueError(self._shown_at + absent["field"], _MISSING, "a value: it is required")
+        if as_array and not path and (short := _TOO_SHORT.search(said)):
+            index = min(int(short["length"]), len(fields) - 1)
+            expected = f"at least {short['least']} elements: {', '.join(fields)}"
+            return InvalidValueError(self._shown_at + fields[index], _MISSING, expected)
+        try:
+            value = generic(raw)
+        except DECODE_ERRORS:
+            return InvalidValueError(
+                f"{self._shown_at}params", raw[:40], "valid MessagePack with strings in UTF-8"
+            )
+        name, value = _at(path, value, fields)
+        return InvalidValueError(self._shown_at + (name or "params"), value, _wanted(said, name, fields))
+
+
+def _wanted(said: str, name: str, fields: tuple[str, ...]) -> str:
+    said = said.removeprefix("Expected ").replace("`", "")
+    expected = re.sub(r", got .*$", "", said, flags=re.DOTALL)
+    if not name:
+        return f"a map or an array of: {', '.join(fields) or 'nothing'}"
+    if expected.startswith(("int | str", "str | int")):
+        return 'an amount as a decimal string such as "0.58" (a float is not exact)'
+    names = {
+        "str": "a string",
+        "int": "an integer",
+        "float": "a number",
+        "object": "a map",
+        "bool": "a boolean",
+    }
+    return names.get(expected, expected)
+
+
+def one_map(raw: bytes) -> bytes:
+    """``[{…}]`` as ``{…}``, nil as no fields."""
+    if raw[0] == _NIL:
+        return _EMPTY_MAP
+    if raw[0] == 0x91 and len(raw) > 1 and (0x80 <= raw[1] <= 0x8F or raw[1] in (0xDE, 0xDF)):
+        return raw[1:]
+    return raw
+
+
+def is_array(raw: bytes) -> bool:
+    """Whether the value is an array."""
+    return 0x90 <= raw[0] <= 0x9F or raw[0] in (0xDC, 0xDD)
+
+
+def _at(path: str, value: Any, fields: tuple[str, ...]) -> tuple[str, Any]:
+    """Name and value of what ``$.a[1]`` or ``$[0]`` points at."""
+    name = ""
+    for step in re.findall(r"\.[^.\[]+|\[[^\]]*\]", path):
+        if step == "[...]":  # a value of a map, which one msgspec does not say
+            return f"{name}{step}", value
+        key: Any = step.strip(".[]")
+        if step.startswith("[") and key.isdigit():
+            key = int(key)
+            shown = fields[key] if not name and key < len(fields) else f"[{key}]"
+        else:
+            shown = key if not name else f".{key}" if step.startswith(".") else f"[{key}]"
+        name += shown
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return name, value
+    return name, value
+
+
+def check_depth(raw: bytes, depth_max: int, around: int = 0) -> None:
+    """Raise TooDeepError if maps and arrays lie deeper within each other than ``depth_max``.
+
+    ``around``: how many there are around ``raw``.
+
+    >>> check_depth(b"\\x91\\x91\\xc0", 2)
+    >>> check_depth(b"\\x91\\x91\\x90", 2)
+    Traceback (most recent call last):
+        ...
+    handicapper.protocol.errors.TooDeepError: TOO_DEEP nested deeper than 2 maps and arrays
+    """
+    open_items = [1]
+    position, end = 0, len(raw)
+    while position < end:
+        while open_items and open_items[-1] == 0:
+            open_items.pop()
+        if not open_items:
+            return
+        open_items[-1] -= 1
+        items, size = _item(raw, position)
+        position += size
+        if items >= 0:
+            open_items.append(items)
+            if len(open_items) + around > depth_max + 1:
+                raise TooDeepError(f"nested deeper than {depth_max} maps and arrays")
+
+
+_FIXED = {0xCA: 5, 0xCB: 9, 0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9} | {
+    0xD4 + power: 2 + 2**power for power in range(5)
+}
+_SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+_EXT = {0xC7: 1, 0xC8: 2, 0xC9: 4}
+_CONTAINERS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
+
+
+def _item(raw: bytes, at: int) -> tuple[int, int]:
+    """(items inside, or -1 for a scalar; bytes of its head, or of all of a scalar)."""
+    byte = raw[at]
+    if 0x80 <= byte <= 0x8F:
+        return 2 * (byte & 15), 1
+    if 0x90 <= byte <= 0x9F:
+        return byte & 15, 1
+    if byte in _CONTAINERS:
+        width, factor = _CONTAINERS[byte]
+        return factor * int.from_bytes(raw[at + 1 : at + 1 + width], "big"), 1 + width
+    if 0xA0 <= byte <= 0xBF:
+        return -1, 1 + (byte & 31)
+    if byte in _SIZED:
+        width = _SIZED[byte]
+        return -1, 1 + width + int.from_bytes(raw[at + 1 : at + 1 + width], "big")
+    if byte in _EXT:
+        width = _EXT[byte]
+        return -1, 2 + width + int.from_bytes(raw[at + 1 : at + 1 + width], "big")
+    return -1, _FIXED.get(byte, 1)
+
+
+def check_items(field: str, count: int, items_max: int) -> None:
+    """Raise TooLargeError if a batch has more items than allowed."""
+    if count > items_max:
+        raise TooLargeError(
+            f"{field} has {count} items, at most {items_max} are allowed; send several batches"
+        )
