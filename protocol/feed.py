@@ -64,7 +64,7 @@ class Subscriber:
         while self._events and not session.blocked:
             session.push(self._events.popleft())
         if self._missed and not session.blocked:
-            session.push(encode_notification("events_missed", {"count": self._missed}))
+            session.push(encode_notification("events_missed", [{"count": self._missed}]))
             self._missed = 0
 
 
@@ -107,7 +107,7 @@ class Feed:
         if name is None:
             _log.warning("an event of an unknown kind is not told", kind=kind)
             return
-        notification = encode_notification(name, event)
+        notification = encode_notification(name, [event])
         for subscriber in self._subscribers:
             if "models" in subscriber.topics:
                 subscriber.event(notification)
@@ -140,5 +140,5 @@ class Feed:
         if error is None and not subscriber.closed and subscriber.told.get(model_id) != params:
             subscriber.told[model_id] = params
             subscriber.session.push(
-                encode_notification("parameters_changed", {"model_id": model_id, "params": params})
+                encode_notification("parameters_changed", [{"model_id": model_id, "params": params}])
             )
