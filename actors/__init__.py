@@ -8,6 +8,27 @@ decide), :mod:`.learning` (the maths), :mod:`.runtime` (actors in general), :mod
 from __future__ import annotations
 
 from .learner import Learner
+from .settings_change import SettingsChange
 from .verify import verify_state
+from .watching import (
+    LearnerEvent,
+    ModelFailed,
+    ModelPaused,
+    ModelReset,
+    ModelRestarted,
+    ModelResumed,
+    ParametersTouched,
+)
 
-__all__ = ["Learner", "verify_state"]
+__all__ = [
+    "Learner",
+    "LearnerEvent",
+    "ModelFailed",
+    "ModelPaused",
+    "ModelReset",
+    "ModelRestarted",
+    "ModelResumed",
+    "ParametersTouched",
+    "SettingsChange",
+    "verify_state",
+]

@@ -8,7 +8,7 @@ from ..protocol.errors import StateDamagedError
 from ..protocol.messages import MarketResolved, Prediction, TradeOutcome
 from .records import DamagedRecordError, decode_market, number_key
 from .state.book import Book
-from .state.entries import Entry, GatedPrediction
+from .state.entries import GatedPrediction
 from .state.id_index import BloomFilter, fingerprint
 from .state.market import Market, loose_market_id
 from .store import Store
@@ -39,7 +39,7 @@ class Archive:
         """Add the fingerprints of markets that are on disk from now on."""
         self._filter.add(numbers)
 
-    def bring_back(self, book: Book, entries: Iterable[Entry]) -> dict[str, ArchiveDamagedError]:
+    def bring_back(self, book: Book, entries: Iterable[object]) -> dict[str, ArchiveDamagedError]:
         """Admit to the book every settled market that these entries may be about.
 
         Returns the ids whose market cannot be read, with the error: what is about them cannot be decided.
@@ -70,24 +70,29 @@ class Archive:
                 ordinals[-1], f"the index says that it has {min(names)!r}, and it is missing"
             )
 
-    def _wanted(self, book: Book, entries: Iterable[Entry]) -> dict[int, set[str]]:
+    def _wanted(self, book: Book, entries: Iterable[object]) -> dict[int, set[str]]:
         """Ids that are not in memory and perhaps on disk, by fingerprint."""
-        markets, predictions, known = book.markets, book.by_prediction, self._filter
-        wanted: dict[int, set[str]] = {}
+        markets, predictions = book.markets, book.by_prediction
+        names: list[str] = []
+        market_names: list[str] = []
         for entry in entries:
-            if isinstance(entry, GatedPrediction):
-                entry = entry.prediction
-            if isinstance(entry, Prediction | TradeOutcome):
-                if entry.prediction_id not in predictions:
-                    number = fingerprint(entry.prediction_id)
-                    if number in known:
-                        wanted.setdefault(number, set()).add(entry.prediction_id)
-                if isinstance(entry, TradeOutcome):
-                    continue
-            if isinstance(entry, Prediction | MarketResolved) and entry.market_id not in markets:
-                number = market_fingerprint(entry.market_id)
-                if number in known:
-                    wanted.setdefault(number, set()).add(entry.market_id)
+            kind = type(entry)
+            if kind is GatedPrediction:
+                entry = entry.prediction  # pyright: ignore[reportAttributeAccessIssue]  # tested above
+                kind = Prediction
+            if kind is TradeOutcome or kind is Prediction:
+                name = entry.prediction_id  # pyright: ignore[reportAttributeAccessIssue]
+                if name not in predictions:
+                    names.append(name)
+            if kind is Prediction or kind is MarketResolved:
+                name = entry.market_id  # pyright: ignore[reportAttributeAccessIssue]
+                if name not in markets:
+                    market_names.append(name)
+        numbers = [*map(fingerprint, names), *map(market_fingerprint, market_names)]
+        names += market_names
+        wanted: dict[int, set[str]] = {}
+        for place in self._filter.among(numbers):
+            wanted.setdefault(numbers[place], set()).add(names[place])
         return wanted
 
     def market(self, ordinal: int) -> Market | None:

@@ -1,42 +1,35 @@
-"""What comes out: parameters, selections, reports, statistics. Changes nothing."""
+"""What comes out: parameters, selections, reports. Changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final
-from uuid import uuid4
 
 from msgspec.structs import replace
 
-from ..config import Settings
-from ..protocol.errors import InvalidValueError, ModelFailedError, UnknownModelError
-from ..protocol.messages import AdaptiveParams, DeadLetter, ModelReport, ModelSummary, Selection, Statistics
-from ..protocol.validation import check_id, check_time
+from ..protocol.errors import UnknownModelError
+from ..protocol.messages import AdaptiveParams, ModelReport, ModelSummary, Selection
+from ..protocol.validation import check_id
 from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
 from .learning.selection import probability_best
 from .model import AskView
+from .questions import ModelReply, event_time, model_failed, put_question, selection_question
 from .runtime.gather import Gathered
-from .selector import AskAll, Select
+from .selector import AskAll
 from .state import views
 
 __all__ = ["Asking"]
 
-DRAWS_MAX: Final = 100_000
 CONTENDERS_MAX: Final = 1_000
 """With more models P(best) takes more than 0.2 s and is left out of a single report."""
 
 
 class Asking:
-    """The half of a :class:`.learner.Learner` that answers."""
+    """The part of a :class:`.learner.Learner` that answers."""
 
     _engine: Engine
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force."""
-        return self._engine.settings
 
     # ------------------------------------------------------------- questions
 
@@ -50,9 +43,27 @@ class Asking:
 
         """
         self._engine.check_open()
+        self._engine.settle(timeout)
         if check_id("model_id", model_id) not in self._engine.roster.refs:
             return None
         return self._ask(model_id, views.params, as_of, timeout)
+
+    def get_adaptive_params_nowait(
+        self, model_id: str, *, as_of: int | datetime | None = None
+    ) -> Reply[AdaptiveParams | None]:
+        """The same without waiting; sees every input that this thread sent before.
+
+        Raises:
+            InvalidValueError: an argument is wrong.
+            BusyError: too many messages wait.
+
+        """
+        engine = self._engine
+        check_id("model_id", model_id)
+        reply: ModelReply[AdaptiveParams | None] = ModelReply(engine, model_id)
+        at = event_time(engine, as_of)
+        engine.after_inputs(lambda: put_question(engine, model_id, views.params, at, reply), reply)
+        return reply
 
     def thompson_sample(
         self,
@@ -74,28 +85,52 @@ class Asking:
             InvalidValueError: ``n``, ``selection_id`` or ``seed`` is out of range.
 
         """
-        sampling = self.settings.thompson_sampling
-        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= DRAWS_MAX:
-            raise InvalidValueError("n", n, f"a whole number from 1 to {DRAWS_MAX}")
-        whole_seed = isinstance(seed, int) and not isinstance(seed, bool)
-        if seed is not None and not (whole_seed and 0 <= seed < 2**64):
-            raise InvalidValueError("seed", seed, "a whole number from 0 to 2**64 - 1")
-        selection_id = uuid4().hex if selection_id is None else check_id("selection_id", selection_id)
-        deadline = sampling.gather_deadline_ms / 1000 if timeout is None else timeout
-        if isinstance(models, str) or not isinstance(models, Iterable | None):
-            raise InvalidValueError("models", models, "several model ids, such as a list of them")
-        only = None if models is None else tuple(check_id("model_id", model) for model in models)
-        reply: Reply[Selection] = Reply(self._engine.selector.cell)
-        chosen_seed = sampling.seed if seed is None else seed
-        question = Select(selection_id, chosen_seed, n, self._at(as_of), deadline, only, reply)
-        self._engine.ask(self._engine.selector, question, reply)
-        return reply.get(deadline + TIMEOUT_SECONDS)
+        engine = self._engine
+        reply: Reply[Selection] = Reply(engine.selector.cell)
+        question = selection_question(engine, reply, n, as_of, models, selection_id, seed, timeout)
+        engine.check_open()
+        engine.settle(TIMEOUT_SECONDS)
+        engine.ask(engine.selector, question, reply)
+        return reply.get(question.deadline_seconds + TIMEOUT_SECONDS)
+
+    def thompson_sample_nowait(
+        self,
+        n: int = 1,
+        *,
+        as_of: int | datetime | None = None,
+        models: Iterable[str] | None = None,
+        selection_id: str | None = None,
+        seed: int | None = None,
+        timeout: float | None = None,
+    ) -> Reply[Selection]:
+        """The same without waiting; sees every input that this thread sent before.
+
+        ``timeout`` counts from when the models are asked, which is here and now if no input is on its way.
+
+        Raises:
+            InvalidValueError: an argument is wrong.
+            BusyError: too many messages wait.
+
+        """
+        engine = self._engine
+        reply: Reply[Selection] = Reply(engine.selector.cell)
+        question = selection_question(engine, reply, n, as_of, models, selection_id, seed, timeout)
+
+        def ask() -> None:
+            # In a thread of its own the router has better things to do than to ask thousands of models.
+            if engine.driven or not engine.in_routers_turn:
+                engine.scatter.begin(question)
+            else:
+                engine.ask(engine.selector, question, reply)
+
+        engine.after_inputs(ask, reply)
+        return reply
 
     def models(
         self, *, as_of: int | datetime | None = None, timeout: float = TIMEOUT_SECONDS
     ) -> list[ModelSummary]:
         """One line about every model, by id; also about those that are being restarted or have failed."""
-        gathered = self._ask_all(views.summary, self._at(as_of), timeout)
+        gathered = self._ask_all(views.summary, event_time(self._engine, as_of), timeout)
         return [self._summary(gathered, model) for model in sorted(self._engine.roster.refs)]
 
     def report(
@@ -108,10 +143,12 @@ class Asking:
             ModelFailedError: it was given up.
 
         """
-        if check_id("model_id", model_id) not in self._engine.roster.refs:
-            self._engine.check_open()
+        check_id("model_id", model_id)
+        self._engine.check_open()
+        self._engine.settle(timeout)
+        if model_id not in self._engine.roster.refs:
             raise UnknownModelError(model_id)
-        at = self._at(as_of)
+        at = event_time(self._engine, as_of)
         report: ModelReport = self._ask(model_id, views.report, at, timeout)
         if len(self._engine.roster.refs) > CONTENDERS_MAX:
             return report
@@ -122,7 +159,7 @@ class Asking:
         self, *, as_of: int | datetime | None = None, timeout: float = TIMEOUT_SECONDS
     ) -> list[ModelReport]:
         """The report of every working model, by id."""
-        at = self._at(as_of)
+        at = event_time(self._engine, as_of)
         reports = self._ask_all(views.report, at, timeout).values
         eligible = {
             model: (report.posterior_alpha, report.posterior_beta)
@@ -132,32 +169,21 @@ class Asking:
         chances = _probabilities(eligible)
         return [replace(reports[model], probability_best=chances.get(model)) for model in sorted(reports)]
 
-    def statistics(self) -> Statistics:
-        """What the learner is doing, and how it is."""
-        self._engine.check_open()
-        return self._engine.statistics()
-
-    def dead_letters(self) -> list[DeadLetter]:
-        """The newest messages nobody could handle, oldest first."""
-        return self._engine.letters()
-
-    def _at(self, as_of: int | datetime | None) -> int:
-        return self._engine.clock.now_ns() if as_of is None else check_time("as_of", as_of)
-
     def _ask(
         self, model_id: str, view: Callable[[Any, int], Any], as_of: int | datetime | None, timeout: float
     ) -> Any:
         engine = self._engine
         engine.check_open()
+        engine.settle(timeout)
         if model_id in engine.roster.failed:
-            raise ModelFailedError(f"model {model_id!r} was given up: {engine.roster.failed[model_id]}")
-        ref = engine.roster.refs[model_id]
-        reply: Reply[Any] = Reply(ref.cell)
-        engine.ask(ref, AskView(view, self._at(as_of)), reply)
+            raise model_failed(engine, model_id)
+        reply: ModelReply[Any] = ModelReply(engine, model_id)
+        engine.ask(engine.roster.refs[model_id], AskView(view, event_time(self._engine, as_of)), reply)
         return reply.get(timeout)
 
     def _ask_all(self, view: Callable[[Any, int], Any], as_of: int, timeout: float) -> Gathered[str, Any]:
         self._engine.check_open()
+        self._engine.settle(timeout)
         reply: Reply[Gathered[str, Any]] = Reply(self._engine.selector.cell)
         self._engine.ask(self._engine.selector, AskAll(view, as_of, timeout, reply), reply)
         return reply.get(timeout + TIMEOUT_SECONDS)

@@ -3,44 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
-from pykka._envelope import Envelope
-
 from ..config import Settings, default_settings
 from ..protocol.errors import ClosedError, HandicapperError
-from ..protocol.messages import DeadLetter, Statistics
 from .calls import Admission, Reply
 from .log import get_logger
 from .persister import Open, PersisterActor
+from .requests import TakeSnapshot
 from .restore import Restored
 from .roster import Roster
-from .router import RouterActor, Submit, TakeSnapshot
+from .router import RouterActor
 from .runtime.clock import Clock
 from .runtime.dead_letters import DeadLetters
 from .runtime.dispatcher import Dispatcher
 from .runtime.failure import Failure
 from .runtime.ref import PooledRef
 from .runtime.supervision import start_in_order, stop_in_reverse
-from .runtime.timers import Timers
-from .selector import SelectorActor
+from .runtime.timers import TimerHandle, Timers
+from .selector import Scatter, SelectorActor
+from .sending import Sending
+from .settings_change import SettingsChange, change_settings, settings_following
 from .state.entries import RulesInForce
-from .state.intake import Submission
 from .state_directory import StateDirectory
 from .supervisor import SupervisorActor
+from .watching import Watchers
 
 __all__ = ["Engine"]
 
 _log = get_logger("engine")
 
 
-class Engine:
-    """Everything a learner runs on. Construction opens; :meth:`stop` closes."""
+class Engine(Sending):
+    """Everything a learner runs on. Construction opens; :meth:`stop` closes.
+
+    With ``wake`` the router, the selector and the models have no thread: :meth:`run_ready` takes their turns.
+    """
 
     persister: PooledRef[PersisterActor]
-    router: PooledRef[RouterActor]
+    scatter: Scatter
     selector: PooledRef[SelectorActor]
     supervisor: PooledRef[SupervisorActor]
 
@@ -51,6 +54,7 @@ class Engine:
         clock: Clock,
         create: bool,
         accept_loss: bool,
+        wake: Callable[[], object] | None = None,
     ) -> None:
         self._settings_given = settings is not None
         self.settings = settings = default_settings() if settings is None else settings
@@ -58,15 +62,25 @@ class Engine:
         self.rules = settings.learning_rules()
         self.admission = Admission(settings.limits.in_flight_inputs_max)
         self.state = "accepting"
-        self._pid = os.getpid()
+        self.closing = False
+        """Somebody wants it closed: nothing that takes long is to go on."""
+        self.opened_by_pid = os.getpid()
         self._stopping = Lock()
+        self._changing_settings = Lock()
+        self.verifying = Lock()
+        """Held during a check, which takes the memory of another learner."""
+        self.watchers = Watchers()
         self.dead_letters = DeadLetters(settings.limits.dead_letters_max, clock)
         self.directory = StateDirectory(state_dir, create)
-        self.pool = Dispatcher("handicapper-pool", dead_letters=self.dead_letters)
+        self.driven = wake is not None
+        self.pool = Dispatcher(
+            "handicapper-pool", 0 if self.driven else 1, dead_letters=self.dead_letters, wake=wake
+        )
+        # On a thread of its own no caller runs the router: its stack, its decimal context and its Ctrl-C are
+        # not the book's. Whoever drives it has chosen to.
+        names = ("persister", "supervisor") if self.driven else ("persister", "supervisor", "router")
         self._blocking = [
-            Dispatcher(f"handicapper-{name}", helped=False, dead_letters=self.dead_letters)
-            # Nor does a caller run the router: its stack, its decimal context and its Ctrl-C are not the book's.
-            for name in ("persister", "supervisor", "router")
+            Dispatcher(f"handicapper-{name}", helped=False, dead_letters=self.dead_letters) for name in names
         ]
         self.timers = Timers(clock, name="handicapper-timers")
         self._started: list[PooledRef[Any]] = []
@@ -96,7 +110,7 @@ class Engine:
             self.roster.add(state)
         self._start_others(restored)
         self._follow_rules(restored)
-        self.timers.call_every(self.settings.persistence.save_interval_secs, self._snapshot_due)
+        self._snapshot_timer = self._every_save_interval()
         self.replayed = restored.replayed
         self.quarantined = tuple(self.store.quarantined())
         for model_id, text in restored.poison:
@@ -118,26 +132,23 @@ class Engine:
 
         def start_router() -> PooledRef[RouterActor]:
             self.router = RouterActor.start_on(
-                self._blocking[2],
+                self.pool if self.driven else self._blocking[2],
                 restored,
                 settings,
                 self.roster,
                 self.persister,
                 self.pool,
                 self.clock,
+                self.watchers,
                 name="router",
                 messages_max=mailbox,
             )
             return self.router
 
         def start_selector() -> PooledRef[SelectorActor]:
+            self.scatter = Scatter(self.roster, self.pool, self.timers)
             self.selector = SelectorActor.start_on(
-                self.pool,
-                self.roster,
-                self.pool,
-                self.timers,
-                name="selector",
-                messages_max=mailbox,
+                self.pool, self.scatter, name="selector", messages_max=mailbox
             )
             return self.selector
 
@@ -149,6 +160,7 @@ class Engine:
                 self.router,
                 settings.supervision,
                 self.clock,
+                self.watchers,
                 name="supervisor",
                 messages_max=mailbox,
             )
@@ -162,118 +174,34 @@ class Engine:
         history = restored.book.rules_history
         if history and not self._settings_given:
             self.rules = history[-1][1]
+            self.settings = settings_following(self.settings, self.rules)
         elif not history or history[-1][1] != self.rules:
             self.submit([RulesInForce(self.rules)], single=True, timeout=60.0).get(60.0)
 
     def _model_failed(self, failure: Failure) -> None:
         self.supervisor.post(failure)
 
+    def _every_save_interval(self) -> TimerHandle:
+        return self.timers.call_every(self.settings.persistence.save_interval_secs, self._snapshot_due)
+
     def _snapshot_due(self) -> None:
         self.router.post(TakeSnapshot())
 
-    # ------------------------------------------------------------------- work
-
-    def check_open(self) -> None:
-        """Raise ClosedError if this learner cannot be used (any more, or in this process)."""
-        if self.state == "closed":
-            raise ClosedError(f"the learner on {self.directory.path} is closed")
-        if os.getpid() != self._pid:
-            raise ClosedError(
-                f"the learner on {self.directory.path} belongs to process {self._pid}; after a fork it cannot be used: "
-                "open it in one process only"
-            )
-
-    def submit(
-        self, items: Sequence[Submission], single: bool = False, timeout: float | None = None
-    ) -> Reply[Any]:
-        """Send valid inputs to the router."""
-        reply: Reply[Any] = Reply(self.router.cell)
-        self.send(Submit(list(items), reply, single), reply, len(items), timeout)
-        return reply
-
-    def call(self, item: Submission, timeout: float) -> Any:
-        """Send one valid input to the router and wait for its receipt, ``timeout`` seconds in all."""
-        deadline = self.clock.monotonic() + timeout
-        reply = self.submit([item], single=True, timeout=timeout)
-        return reply.get(max(deadline - self.clock.monotonic(), 0.0))
-
-    def send(self, message: Any, reply: Reply[Any], inputs: int, timeout: float | None) -> None:
-        """Send the router a message that brings inputs and is answered through ``reply``.
-
-        Raises:
-            BusyError: too many inputs are in flight.
-            ClosedError: the learner is closed.
-
-        """
+    def apply_settings(self, wanted: Settings, timeout: float) -> SettingsChange:
+        """Let everything in (checked) settings hold that can while the learner runs."""
         self.check_open()
-        self.admission.enter(reply, inputs, timeout)
-        try:
-            self.ask(self.router, message, reply)
-        except BaseException as error:
-            reply.set_exception((type(error), error, error.__traceback__))
-            raise
-
-    def ask(self, ref: PooledRef[Any], message: Any, reply: Reply[Any]) -> None:
-        """Ask any actor; its answer goes into ``reply``, and so does ClosedError if it stops before."""
-        self.check_open()
-        ref.cell.put(Envelope(message, reply))
-
-    def statistics(self) -> Statistics:
-        """What is going on, read without stopping anybody."""
-        persister, router = self._actor(self.persister), self._actor(self.router)
-        if persister is None or router is None:
-            raise ClosedError(f"the learner on {self.directory.path} is closed")
-        failure = persister.failure or router.failure
-        counters, book, snapshots = router.intake.counters, router.book, router.snapshots
-        return Statistics(
-            state="failed" if failure is not None else "accepting",
-            failure=str(failure) if failure is not None else None,
-            seq=book.seq,
-            durable_seq=persister.durable_seq,
-            snapshot_seq=snapshots.seq,
-            snapshot_failures=snapshots.failures,
-            models=len(self.roster.refs),
-            models_failed=tuple(sorted(self.roster.failed)),
-            markets_open=book.open_markets,
-            predictions_pending=book.pending,
-            settled_in_memory=len(book.by_prediction) - book.pending,
-            predictions=counters.predictions,
-            resolutions=counters.resolutions,
-            outcomes=counters.outcomes,
-            duplicates=counters.duplicates,
-            refused=counters.refused,
-            scored=counters.scored,
-            revised=counters.revised,
-            commits=persister.commits,
-            journal_bytes=persister.journal_bytes,
-            in_flight=self.admission.in_flight,
-            restarts=self._restarts(),
-            dead_letters=self.dead_letters.total,
-            quarantined=self.quarantined,
-            opened_in_seconds=self.opened_in_seconds,
-            replayed=self.replayed,
-        )
-
-    def letters(self) -> list[DeadLetter]:
-        """The newest dead letters."""
-        return [
-            DeadLetter(
-                recipient=letter.recipient,
-                reason=letter.reason,
-                message=letter.message,
-                attempts=letter.attempts,
-                at=letter.at_ns,
-            )
-            for letter in self.dead_letters.latest()
-        ]
-
-    def _restarts(self) -> int:
-        supervisor = self._actor(self.supervisor)
-        return supervisor.restarts if supervisor is not None else 0
-
-    @staticmethod
-    def _actor(ref: PooledRef[Any]) -> Any:
-        return ref.cell.actor
+        with self._changing_settings:
+            after, change = change_settings(self.settings, wanted)
+            rules = after.learning_rules()
+            if rules != self.rules:
+                self.call(RulesInForce(rules), timeout)
+                self.rules = rules
+            self.settings = after
+            if "persistence.save_interval_secs" in change.applied:
+                self._snapshot_timer.cancel()
+                self._snapshot_timer = self._every_save_interval()
+        _log.info("settings applied", applied=change.applied, needs_restart=change.needs_restart)
+        return change
 
     # ------------------------------------------------------------------- stop
 
@@ -285,9 +213,10 @@ class Engine:
                 the same; the next opening replays the journal.
 
         """
-        if os.getpid() != self._pid:
+        if os.getpid() != self.opened_by_pid:
             self.state = "closed"
             return
+        self.closing = True
         with self._stopping:
             if self.state != "closed":
                 self._stop()
@@ -306,7 +235,7 @@ class Engine:
             raise problem
 
     def _last_snapshot(self, timeout: float) -> None:
-        persister = self._actor(self.persister)
+        persister: Any = self.persister.cell.actor
         if persister is None or persister.failure is not None:
             return
         reply: Reply[Any] = Reply(self.router.cell)

@@ -15,11 +15,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from types import TracebackType
 
 from ..config import Settings, check_settings
 from ..protocol.errors import HandicapperError
 from .asking import Asking
+from .controls import Controls
 from .engine import Engine
 from .recording import Recording, SignalResult
 from .runtime.clock import Clock, SystemClock
@@ -27,7 +29,7 @@ from .runtime.clock import Clock, SystemClock
 __all__ = ["Learner", "SignalResult"]
 
 
-class Learner(Recording, Asking):
+class Learner(Recording, Asking, Controls):
     """Records predictions, resolves markets, and says how far to trust each model.
 
     ``state_dir`` is made if it is not there (unless ``create`` is false) and belongs to one learner at a
@@ -42,6 +44,10 @@ class Learner(Recording, Asking):
         clock: where "now" comes from; for tests and simulations.
         create: make the directory if there is none.
         accept_loss: open even if acknowledged inputs cannot be read any more, and go on without them.
+        wake: for an event loop that takes the learner's turns itself. The actors between an input and the
+            journal then have no thread: ``wake()`` is called, in whichever thread brings work and at most once
+            until then, to have :meth:`run_ready` called. Calls that wait take turns too, so that all works as
+            ever from the loop's own thread, from construction to :meth:`close`.
 
     Raises:
         SettingsError: the settings are wrong; every problem is listed.
@@ -59,9 +65,10 @@ class Learner(Recording, Asking):
         clock: Clock | None = None,
         create: bool = True,
         accept_loss: bool = False,
+        wake: Callable[[], object] | None = None,
     ) -> None:
         checked = None if settings is None else check_settings(settings)
-        self._engine = Engine(state_dir, checked, clock or SystemClock(), create, accept_loss)
+        self._engine = Engine(state_dir, checked, clock or SystemClock(), create, accept_loss, wake)
 
     # -------------------------------------------------------------- lifetime
 
@@ -76,6 +83,13 @@ class Learner(Recording, Asking):
         except HandicapperError:
             if error is None:
                 raise
+
+    def run_ready(self, turns: int) -> bool:
+        """Take up to ``turns`` turns of the actors in this thread; for a learner opened with ``wake``.
+
+        Returns whether more wait: then call again without being woken, once the loop has done what else there is.
+        """
+        return self._engine.run_ready(turns)
 
     def close(self) -> None:
         """Handle what was submitted, snapshot, stop. Safe to call twice.

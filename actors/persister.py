@@ -16,7 +16,7 @@ from ..config import Settings
 from ..protocol.errors import StateDamagedError, StoreFailedError
 from .log import get_logger
 from .records import DamagedRecordError, encode, key_number, number_key, seal, unseal
-from .restore import Restored, restore
+from .restore import Restored, drop_unfinished_snapshot, restore
 from .runtime.actor import PooledActor
 from .runtime.future import LeanFuture
 from .state.entries import Entry
@@ -24,7 +24,7 @@ from .state.id_index import RUNS_PER_LEVEL, merge_runs
 from .state_directory import StateDirectory
 from .store import SnapshotWrite, Store
 
-__all__ = ["JournalBatch", "Open", "PersisterActor", "WriteSnapshot", "run_key"]
+__all__ = ["JournalBatch", "Open", "PersisterActor", "WriteAhead", "WriteSnapshot", "run_key"]
 
 MERGED_BYTES_MAX = 16 * 2**20
 """A merge takes a few times the memory of its runs, so runs beyond a million ids stay as they are: one more
@@ -56,11 +56,19 @@ class JournalBatch(Struct, frozen=True):
     """Told when they cannot be made durable."""
 
 
+class WriteAhead(Struct, frozen=True):
+    """Settled markets of a snapshot that is being taken: written with the next commit, or with the snapshot."""
+
+    settled_markets: list[tuple[bytes, bytes]]
+
+
 class WriteSnapshot(Struct, frozen=True):
     """A consistent cut as of ``seq``; ``done(error or None, bytes written)`` is called when it is durable."""
 
     seq: int
     write: SnapshotWrite
+    index_run: Callable[[], tuple[bytes, bytes] | None]
+    """Makes the run of the id index: sorting it is left to this thread."""
     done: Callable[[StoreFailedError | None, int], object]
 
 
@@ -73,6 +81,7 @@ class PersisterActor(PooledActor):
         self._directory: StateDirectory | None = None
         self._models_table = ""
         self.store: Store | None = None
+        self._ahead: list[tuple[bytes, bytes]] = []
         self.durable_seq = 0
         self.commits = 0
         self.journal_bytes = 0
@@ -85,6 +94,9 @@ class PersisterActor(PooledActor):
             message = envelope.message
             if type(message) is JournalBatch:
                 waiting.append(message)
+                continue
+            if type(message) is WriteAhead:
+                self._ahead += message.settled_markets
                 continue
             self._commit(waiting)
             waiting = []
@@ -113,6 +125,7 @@ class PersisterActor(PooledActor):
             persistence.map_mib_max,
             create=message.create,
         )
+        drop_unfinished_snapshot(store)
         restored = restore(
             store,
             persistence.idempotency_filter_mib,
@@ -145,7 +158,8 @@ class PersisterActor(PooledActor):
                 expected += len(batch.entries)
             records = [record for batch in batches for record in self._chunks(batch)]
             if records:
-                self._store().append(records)
+                self._store().append(records, self._ahead)
+                self._ahead = []
                 self.commits += 1
                 self.journal_bytes += sum(len(value) for _, value in records)
                 last = batches[-1]
@@ -185,7 +199,10 @@ class PersisterActor(PooledActor):
         try:
             if self.failure is not None:
                 raise self.failure
+            write.index_run = message.index_run()
+            write.settled_markets += self._ahead
             self._store().write_snapshot(write)
+            self._ahead = []
         except Exception as error:  # noqa: BLE001  # reported, and tried again with the next snapshot
             failed = (
                 error
@@ -195,7 +212,7 @@ class PersisterActor(PooledActor):
             self.failure = self.failure or self._store().failed
             message.done(failed, 0)
             return
-        tables = (write.meta, write.models, write.open_markets, write.settled_markets)
+        tables = (write.meta, write.models, write.open_markets)
         message.done(None, sum(len(value) for table in tables for _, value in table))
         self._merge_index()
 

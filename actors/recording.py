@@ -1,9 +1,8 @@
-"""What goes in: predictions, resolutions, outcomes, signals, and what an operator says."""
+"""What goes in: predictions, resolutions, outcomes, signals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..protocol.errors import HandicapperError
@@ -14,23 +13,18 @@ from ..protocol.messages import (
     Prediction,
     Receipt,
     SignalDecision,
-    SnapshotReceipt,
     TradeOutcome,
 )
 from ..protocol.validation import (
-    check_id,
     check_input,
     check_market_resolved,
     check_prediction,
-    check_text,
-    check_time,
     check_trade_outcome,
 )
 from .batches import OnError, checked, message_of, send_all, send_all_nowait, signals_refused
 from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
-from .router import Signals, TakeSnapshot
-from .state.entries import PauseModel, ResetModel, ResumeModel
+from .requests import Signals, SubmitEach
 from .state.intake import Submission
 
 __all__ = ["Recording", "SignalResult"]
@@ -39,7 +33,7 @@ SignalResult = SignalDecision | HandicapperError
 
 
 class Recording:
-    """The half of a :class:`.learner.Learner` that changes something."""
+    """The part of a :class:`.learner.Learner` that learns."""
 
     _engine: Engine
 
@@ -170,6 +164,26 @@ class Recording:
         """The same without waiting, and without raising for refused items."""
         return send_all_nowait(self._engine, list(inputs), check_input)
 
+    def record_each_nowait(self, inputs: Sequence[Input]) -> Reply[list[Receipt | HandicapperError]]:
+        """Record many and mixed, in order; the reply has a receipt or an error for each, once all are durable.
+
+        What concerns them all (the store failed, the learner is closed) is raised by the reply.
+
+        Raises:
+            BusyError: too many inputs are in flight; none was sent.
+            ClosedError: the learner is closed.
+
+        """
+        items: list[Submission | HandicapperError] = []
+        for item in inputs:
+            try:
+                items.append(check_input(item))
+            except HandicapperError as error:
+                items.append(error)
+        reply: Reply[list[Receipt | HandicapperError]] = Reply(self._engine.router.cell)
+        self._engine.send(SubmitEach(items, reply), reply, len(items), None)
+        return reply
+
     # --------------------------------------------------------------- signals
 
     def process_signal(
@@ -247,80 +261,3 @@ class Recording:
         reply: Reply[list[SignalResult]] = Reply(self._engine.router.cell)
         self._engine.send(Signals(predictions, reply), reply, len(predictions), timeout)
         return reply
-
-    # -------------------------------------------------------------- controls
-
-    def pause(
-        self,
-        model_id: str,
-        until: int | datetime | None = None,
-        reason: str = "",
-        *,
-        timeout: float = TIMEOUT_SECONDS,
-    ) -> Receipt:
-        """Take a model out of selection and trading, until an event time or until resumed; it still learns.
-
-        Raises:
-            UnknownModelError: it was never seen.
-
-        """
-        return self._engine.call(_pause(model_id, until, reason), timeout)
-
-    def pause_nowait(
-        self, model_id: str, until: int | datetime | None = None, reason: str = ""
-    ) -> Reply[Receipt]:
-        """The same without waiting."""
-        return self._control(_pause(model_id, until, reason))
-
-    def resume(self, model_id: str, *, timeout: float = TIMEOUT_SECONDS) -> Receipt:
-        """End a pause.
-
-        Raises:
-            UnknownModelError: it was never seen.
-
-        """
-        return self._engine.call(ResumeModel(check_id("model_id", model_id)), timeout)
-
-    def resume_nowait(self, model_id: str) -> Reply[Receipt]:
-        """The same without waiting."""
-        return self._control(ResumeModel(check_id("model_id", model_id)))
-
-    def reset(self, model_id: str, reason: str = "", *, timeout: float = TIMEOUT_SECONDS) -> Receipt:
-        """Forget what a model has learned; its pending predictions still count when they resolve.
-
-        Raises:
-            UnknownModelError: it was never seen.
-
-        """
-        return self._engine.call(_reset(model_id, reason), timeout)
-
-    def reset_nowait(self, model_id: str, reason: str = "") -> Reply[Receipt]:
-        """The same without waiting."""
-        return self._control(_reset(model_id, reason))
-
-    def snapshot(self, *, timeout: float = TIMEOUT_SECONDS) -> SnapshotReceipt:
-        """Write a snapshot of everything up to now; restart replays only what comes after it.
-
-        Raises:
-            StoreFailedError: it could not be written.
-
-        """
-        return self.snapshot_nowait().get(timeout)
-
-    def snapshot_nowait(self) -> Reply[SnapshotReceipt]:
-        """The same without waiting."""
-        reply: Reply[SnapshotReceipt] = Reply(self._engine.router.cell)
-        self._engine.ask(self._engine.router, TakeSnapshot(reply), reply)
-        return reply
-
-    def _control(self, entry: Submission) -> Reply[Receipt]:
-        return self._engine.submit([entry], single=True)
-
-
-def _pause(model_id: str, until: int | datetime | None, reason: str) -> PauseModel:
-    until_ns = None if until is None else check_time("until", until)
-    return PauseModel(check_id("model_id", model_id), until_ns, check_text("reason", reason))
-
-
-def _reset(model_id: str, reason: str) -> ResetModel:
-    return ResetModel(check_id("model_id", model_id), check_text("reason", reason))

@@ -38,6 +38,7 @@ __all__ = [
     "SNAPSHOT_KEY",
     "Restored",
     "archived_histories",
+    "drop_unfinished_snapshot",
     "fold_entries",
     "journal_entries",
     "restore",
@@ -73,13 +74,28 @@ class Restored(Struct):
         return {*self.rebuilt, *(model for model, seq in self.told_seq.items() if seq > self.snapshot_seq)}
 
 
+def drop_unfinished_snapshot(store: Store) -> None:
+    """Delete what was written ahead for a snapshot that a crash prevented: the journal has it all.
+
+    Left alone it would be overwritten in time; unless a loss is accepted, and other inputs get its numbers.
+    """
+    value = store.meta(SNAPSHOT_KEY)
+    try:
+        seq = 0 if value is None else decode_snapshot_meta(SNAPSHOT_KEY, value).seq
+    except DamagedRecordError:
+        return  # derived again from the journal; the next snapshot replaces all that is there
+    store.drop_settled_after(seq)
+
+
 def restore(
     store: Store,
     filter_mib: int,
     limits: Limits,
     accept_loss: bool = False,
+    up_to_seq: int | None = None,
 ) -> Restored:
-    """Read everything back.
+    """Read everything back; with ``up_to_seq`` as it was when that input was journaled, no earlier than the
+    snapshot.
 
     Raises:
         StateDamagedError: acknowledged inputs cannot be read, and ``accept_loss`` is false.
@@ -87,7 +103,7 @@ def restore(
     """
     quarantined: list[tuple[str, bytes, str]] = []
     try:
-        return _restore(store, filter_mib, limits, accept_loss, quarantined, from_journal=False)
+        return _restore(store, filter_mib, limits, accept_loss, quarantined, False, up_to_seq)
     except _SnapshotDamagedError as error:
         first = next(iter(store.read_journal(0)), None)
         if first is None or key_number(first[0]) != 1:
@@ -96,7 +112,7 @@ def restore(
                 "the first input; restore the directory from a backup"
             ) from error
         quarantined[:] = [(error.table, error.key, error.reason)]
-    return _restore(store, filter_mib, limits, accept_loss, quarantined, from_journal=True)
+    return _restore(store, filter_mib, limits, accept_loss, quarantined, True, up_to_seq)
 
 
 def _restore(
@@ -106,13 +122,14 @@ def _restore(
     accept_loss: bool,
     quarantined: list[tuple[str, bytes, str]],
     from_journal: bool,
+    up_to_seq: int | None,
 ) -> Restored:
     book = Book(limits.pending_predictions_max, limits.models_max)
     archive = Archive(store, filter_mib)
     restored = Restored(book, {}, {}, archive, quarantined=quarantined, from_journal=from_journal)
     stale = set() if from_journal else _load_snapshot(store, restored)
     try:
-        _replay(store, restored, stale, accept_loss)
+        _replay(store, restored, stale, accept_loss, up_to_seq)
         if stale:
             _rebuild(store, restored, sorted(stale))
     except ArchiveDamagedError as error:
@@ -170,9 +187,12 @@ def _load_snapshot(store: Store, restored: Restored) -> set[str]:
 
 
 def journal_entries(
-    store: Store, after_seq: int, damaged: list[tuple[str, bytes, str]] | None = None
+    store: Store,
+    after_seq: int,
+    damaged: list[tuple[str, bytes, str]] | None = None,
+    up_to_seq: int | None = None,
 ) -> Iterator[tuple[int, list[Entry]]]:
-    """(first sequence number, entries) of the journal after an input, whole records, in order.
+    """(first sequence number, entries) of the journal after one input and up to another, in order.
 
     A damaged record or a gap is added to ``damaged`` and passed over.
 
@@ -180,6 +200,8 @@ def journal_entries(
         StateDamagedError: a record is damaged or missing, and ``damaged`` is None.
 
     """
+    if up_to_seq is not None and after_seq >= up_to_seq:
+        return
     expected = after_seq + 1
     for key, value in store.read_journal(expected):
         try:
@@ -198,15 +220,20 @@ def journal_entries(
                 continue
             first, _, entries = decode_chunk(key, value)
         skip = max(expected - first, 0)
-        if skip < len(entries):
-            yield first + skip, entries[skip:]
+        end = len(entries) if up_to_seq is None else min(len(entries), up_to_seq + 1 - first)
+        if skip < end:
+            yield first + skip, entries[skip:end]
         expected = max(expected, first + len(entries))
+        if up_to_seq is not None and expected > up_to_seq:
+            return
 
 
-def _replay(store: Store, restored: Restored, stale: set[str], accept_loss: bool) -> None:
+def _replay(
+    store: Store, restored: Restored, stale: set[str], accept_loss: bool, up_to_seq: int | None
+) -> None:
     book = restored.book
     damaged = restored.quarantined if accept_loss else None
-    for first, entries in journal_entries(store, book.seq, damaged):
+    for first, entries in journal_entries(store, book.seq, damaged, up_to_seq):
         for error in restored.archive.bring_back(book, entries).values():
             raise error
         restored.replayed += len(entries)

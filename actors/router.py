@@ -7,16 +7,27 @@ are :class:`.state.intake.Intake`'s; what blocks is the persister's.
 from __future__ import annotations
 
 from copy import copy
+from threading import get_ident
 from typing import Any
 
-from msgspec import Struct
 from pykka._envelope import Envelope
 
 from ..config import Settings
 from ..protocol.errors import BusyError, ClosedError, HandicapperError, RuntimeFaultError, StoreFailedError
-from ..protocol.messages import Prediction
 from .gating import decide_signals
 from .persister import JournalBatch
+from .requests import (
+    AfterInputs,
+    AskHistory,
+    History,
+    HistoryRead,
+    HoldSnapshots,
+    Signals,
+    StoreBroken,
+    Submit,
+    SubmitEach,
+    TakeSnapshot,
+)
 from .restore import Restored
 from .roster import Roster
 from .runtime.actor import PooledActor
@@ -26,69 +37,13 @@ from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
 from .snapshotter import Snapshotter
 from .state.delivery import Delivery
-from .state.entries import ExpirePredictions
-from .state.intake import Intake, Submission
-from .state.market import Ticket
+from .state.entries import ExpirePredictions, PauseModel, ResetModel, ResumeModel
+from .state.intake import Intake
 from .state.model_state import ModelState
 from .state.rebuild import model_history
+from .watching import LearnerEvent, ParametersTouched, Watchers, event_of, touched
 
-__all__ = [
-    "AskHistory",
-    "History",
-    "HistoryRead",
-    "RouterActor",
-    "Signals",
-    "Submit",
-    "TakeSnapshot",
-]
-
-
-class Submit(Struct, frozen=True):
-    """Valid inputs; the reply gets a ``BatchResult``, or with ``single`` the ``Receipt`` of the only one."""
-
-    items: list[Submission]
-    reply: LeanFuture[Any]
-    single: bool = False
-
-
-class Signals(Struct, frozen=True):
-    """Valid predictions to be gated and recorded; the reply gets a list of decisions and errors."""
-
-    predictions: list[Prediction]
-    reply: LeanFuture[Any]
-
-
-class TakeSnapshot(Struct, frozen=True):
-    """Snapshot everything that came before; the reply, if any, gets a ``SnapshotReceipt``."""
-
-    reply: LeanFuture[Any] | None = None
-
-
-class AskHistory(Struct, frozen=True):
-    """What the book has in memory of a model. The archive stays as it is until :class:`HistoryRead`."""
-
-    model_id: str
-
-
-class History(Struct, frozen=True):
-    """Answer to :class:`AskHistory`."""
-
-    ordinals: frozenset[int]
-    """Markets in memory: newer than what the archive says of them."""
-    tickets: list[Ticket]
-    controls: list[Any]
-    rules_history: list[Any]
-    told_seq: int
-
-
-class HistoryRead(Struct, frozen=True):
-    """The model's history was read: snapshots may go on."""
-
-
-class StoreBroken(Struct, frozen=True):
-    """The journal cannot be written any more."""
-
-    error: StoreFailedError
+__all__ = ["RouterActor"]
 
 
 class RouterActor(PooledActor):
@@ -102,6 +57,7 @@ class RouterActor(PooledActor):
         persister: PooledRef[Any],
         dispatcher: Dispatcher,
         clock: Clock,
+        watchers: Watchers,
     ) -> None:
         super().__init__()
         self.intake = Intake(restored.book)
@@ -112,7 +68,13 @@ class RouterActor(PooledActor):
         self._roster = roster
         self._persister = persister
         self._clock = clock
+        self._watchers = watchers
+        self.thread_id = 0
+        """Of the thread that runs its turn, while one does."""
         self._replies: list[tuple[LeanFuture[Any], Any]] = []
+        self._after: list[AfterInputs] = []
+        self._news: list[LearnerEvent] = []
+        """What an operator said in this batch, to be told once the models know it."""
         self._full: set[str] = set()
         self._messages_max = settings.limits.mailbox_messages_max
         self._snapshot_inputs_max = settings.persistence.snapshot_inputs_max
@@ -133,6 +95,18 @@ class RouterActor(PooledActor):
 
     def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
         """Handle all that waits as one batch. Whatever goes wrong inside ends in ``failure``, not in a loss."""
+        self.thread_id = get_ident()
+        try:
+            self._take_in(envelopes)
+            self._flush()
+            if self._after:
+                after, self._after = self._after, []
+                for message in after:
+                    message.run()
+        finally:
+            self.thread_id = 0
+
+    def _take_in(self, envelopes: list[Envelope[Any]]) -> None:
         for envelope in envelopes:
             try:
                 answer = self._handle(envelope.message)
@@ -152,7 +126,6 @@ class RouterActor(PooledActor):
                 continue
             if answer is not None and envelope.reply_to is not None:
                 envelope.reply_to.set(answer)
-        self._flush()
 
     def _refuse(self, envelope: Envelope[Any], error: Exception) -> None:
         reply = getattr(envelope.message, "reply", None) or envelope.reply_to
@@ -162,6 +135,7 @@ class RouterActor(PooledActor):
     def _abandon(self, failure: RuntimeFaultError) -> None:
         """What was taken in with the input that failed is neither journaled nor acknowledged."""
         self.intake.take()
+        self._news.clear()
         replies, self._replies = self._replies, []
         for reply, _ in replies:
             reply.set_exception((type(failure), failure, None))
@@ -169,10 +143,15 @@ class RouterActor(PooledActor):
         self.snapshots.end(failure)
 
     def _handle(self, message: Any) -> Any:
-        if isinstance(message, Submit):
+        if isinstance(message, SubmitEach):
+            self._submit_each(message)
+        elif isinstance(message, Submit):
             self._submit(message)
         elif isinstance(message, Signals):
             self._gate(message)
+        elif isinstance(message, AfterInputs):
+            # With the end of the batch: in its place, a question between inputs would make a batch of each.
+            self._after.append(message)
         elif isinstance(message, TakeSnapshot):
             if self.failure is not None:
                 raise self.failure.with_traceback(None)
@@ -181,6 +160,8 @@ class RouterActor(PooledActor):
             self.snapshots.want(message.reply)
         elif isinstance(message, AskHistory):
             return self._history(message.model_id)
+        elif isinstance(message, HoldSnapshots):
+            self.snapshots.hold(message.reply)
         elif isinstance(message, HistoryRead):
             # May begin a snapshot: what the book has taken in must have been told to the models before.
             self._flush()
@@ -211,10 +192,18 @@ class RouterActor(PooledActor):
         self._ready()
         self.intake.unreadable = self.archive.bring_back(self.book, message.items)
         if message.single:
-            result: Any = self.intake.accept(message.items[0])
+            item = message.items[0]
+            result: Any = self.intake.accept(item)
+            if self._watchers.listeners and isinstance(item, PauseModel | ResumeModel | ResetModel):
+                self._news.append(event_of(item))
         else:
             result = self.intake.accept_all(message.items)
         self._replies.append((message.reply, result))
+
+    def _submit_each(self, message: SubmitEach) -> None:
+        self._ready()
+        self.intake.unreadable = self.archive.bring_back(self.book, message.items)
+        self._replies.append((message.reply, self.intake.accept_each(message.items)))
 
     def _gate(self, message: Signals) -> None:
         self._ready()
@@ -250,11 +239,22 @@ class RouterActor(PooledActor):
         self._since_snapshot += len(entries)
         replies, self._replies = self._replies, []
         # The models first: whoever is acknowledged may ask at once, and must find his input in the answer.
-        for model_id, delivery in out.finished():
+        deliveries = out.finished()
+        for model_id, delivery in deliveries:
             self.told_seq[model_id] = delivery.seq
             self.snapshots.unsaved_models.add(model_id)
             self._tell(model_id, delivery)
         self._journal(entries, replies, first_seq)
+        if self._watchers.listeners or self._news:
+            self._announce(deliveries)
+
+    def _announce(self, deliveries: list[tuple[str, Delivery]]) -> None:
+        news, self._news = self._news, []
+        for event in news:
+            self._watchers.tell(event)
+        model_ids = touched(deliveries)
+        if model_ids:
+            self._watchers.tell(ParametersTouched(model_ids))
 
     def _journal(self, entries: list[Any], replies: list[Any], first_seq: int = 0) -> None:
         first_seq = first_seq or self.book.seq + 1

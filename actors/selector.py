@@ -1,12 +1,15 @@
-"""The actor that asks all models at once: selections, and reports over everyone.
+"""Asking all models at once: selections, and reports over everyone.
 
-It owns nothing but the gathers in flight. A gather has one deadline; what has not arrived by then is named.
+A gather has one deadline; what has not arrived by then is named. Nothing here owns any state but the gathers
+in flight, so that any thread may begin one (:class:`Scatter`); the actor is for callers that had better not
+ask thousands of models themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
+from time import monotonic
 from typing import Any
 
 from msgspec import Struct
@@ -24,7 +27,7 @@ from .runtime.gather import Gather, Gathered, ask_all
 from .runtime.timers import TimerHandle, Timers
 from .state.model_state import ModelState
 
-__all__ = ["AskAll", "Select", "SelectorActor"]
+__all__ = ["AskAll", "Scatter", "Select", "SelectorActor"]
 
 
 class Select(Struct, frozen=True):
@@ -49,21 +52,16 @@ class AskAll(Struct, frozen=True):
     reply: LeanFuture[Gathered[str, Any]]
 
 
-class SelectorActor(PooledActor):
-    """Scatters a question to the model actors and gathers what comes back."""
+class Scatter:
+    """Sends a question to the model actors and gathers what comes back. Thread-safe."""
 
     def __init__(self, roster: Roster, dispatcher: Dispatcher, timers: Timers) -> None:
-        super().__init__()
         self._roster = roster
         self._dispatcher = dispatcher
         self._timers = timers
 
-    def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
-        """Begin a gather for each; its completion answers, not the end of the turn."""
-        for envelope in envelopes:
-            self._begin(envelope.message)
-
-    def _begin(self, message: Any) -> None:
+    def begin(self, message: Any) -> None:
+        """Begin a gather; its completion answers: here and now, if all models are idle."""
         if isinstance(message, Select):
             self._select(message)
         elif isinstance(message, AskAll):
@@ -114,6 +112,24 @@ class SelectorActor(PooledActor):
             complete(gathered)
 
         gather: Gather[str, Any] = Gather(list(refs), done)
+        if gather.completed.is_set():
+            return
+        began = monotonic()
+        ask_all(self._dispatcher, list(refs.values()), question, gather, deadline_seconds)
+        # Most gathers end here. One that ends just now finds no timer to cancel; it expires to no effect.
         if not gather.completed.is_set():
-            handle.append(self._timers.call_after(deadline_seconds, gather.expire))
-            ask_all(self._dispatcher, list(refs.values()), question, gather, deadline_seconds)
+            left = deadline_seconds - (monotonic() - began)
+            handle.append(self._timers.call_after(left, gather.expire))
+
+
+class SelectorActor(PooledActor):
+    """Begins gathers on its dispatcher."""
+
+    def __init__(self, scatter: Scatter) -> None:
+        super().__init__()
+        self._scatter = scatter
+
+    def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
+        """Begin a gather for each; its completion answers, not the end of the turn."""
+        for envelope in envelopes:
+            self._scatter.begin(envelope.message)

@@ -1,20 +1,23 @@
 """Takes snapshots for the router: a consistent cut as of one sequence number.
 
 The router asks every model that changed for its state, down the same mailboxes as the outcomes: each
-answers with its state as of the cut, whenever its turn comes. The book's side is taken at once.
+answers with its state as of the cut, whenever its turn comes. The book's side is sealed in pieces between
+inputs, and leaves memory in pieces once it is durable, so that no input waits for a snapshot; a market that
+changes meanwhile is kept as it was at the cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Final
 
 from msgspec import Struct
 
 from ..protocol.errors import HandicapperError, StoreFailedError
 from ..protocol.messages import SnapshotReceipt
 from .model import AskRecord
-from .persister import WriteSnapshot
+from .persister import WriteAhead, WriteSnapshot
 from .restore import Restored
 from .roster import Roster
 from .runtime.clock import Clock
@@ -22,9 +25,16 @@ from .runtime.dispatcher import Dispatcher
 from .runtime.future import LeanFuture
 from .runtime.gather import Gather, Gathered, scatter
 from .runtime.ref import PooledRef
-from .snapshot import book_write, snapshot_meta
+from .snapshot import BookSealer, snapshot_meta
 
-__all__ = ["SnapshotGathered", "SnapshotWritten", "Snapshotter"]
+__all__ = ["SnapshotGathered", "SnapshotStep", "SnapshotWritten", "Snapshotter"]
+
+SEAL_ITEMS: Final = 1_024
+"""Markets and their predictions sealed before inputs get their turn again: about 2 ms of work."""
+NOTE_NUMBERS: Final = 8_192
+"""Fingerprints put into the filter in one go, likewise."""
+LEAVE_MARKETS: Final = 2_048
+"""Markets that leave memory in one go, likewise."""
 
 
 class SnapshotGathered(Struct, frozen=True):
@@ -40,13 +50,21 @@ class SnapshotWritten(Struct, frozen=True):
     written_bytes: int
 
 
+class SnapshotStep(Struct, frozen=True):
+    """The snapshot being taken goes on a little."""
+
+
 class _Taking(Struct):
     seq: int
-    write: Any
-    leaving: list[int]
+    sealer: BookSealer
     asked: list[str]
     replies: list[LeanFuture[Any]]
     began: float
+    gathered: Gathered[str, tuple[bytes, bytes]] | None = None
+    receipt: SnapshotReceipt | None = None
+    """It is durable; what it saved leaves memory."""
+    numbers: Iterator[int] | None = None
+    """Fingerprints not yet in the filter."""
 
 
 class Snapshotter:
@@ -78,6 +96,8 @@ class Snapshotter:
         self._wanted: list[LeanFuture[Any]] = []
         self._again = False
         self._holds = 0
+        self._holding: list[LeanFuture[Any]] = []
+        """Who holds snapshots up, and waits for the end of the one being taken."""
         self._ended: HandicapperError | None = None
 
     def want(self, reply: LeanFuture[Any] | None) -> None:
@@ -93,15 +113,24 @@ class Snapshotter:
     def end(self, error: HandicapperError) -> None:
         """Begin no further snapshot; whoever waits for one, begun or not, is answered."""
         self._ended = self._ended or error
-        waiting, self._wanted = self._wanted, []
+        waiting, self._wanted = [*self._wanted, *self._holding], []
+        self._holding.clear()
         if self._taking is not None:
             waiting += self._taking.replies
         for reply in waiting:
             reply.set_exception((type(error), error, None))
 
-    def hold(self) -> None:
-        """Somebody reads the archive: take no snapshot until :meth:`release`."""
+    def hold(self, reply: LeanFuture[Any] | None = None) -> None:
+        """Somebody reads the archive: begin no snapshot until :meth:`release`.
+
+        ``reply`` is answered once none is being taken either. A reader without one makes do with what the
+        book has in memory while the snapshot being taken is written.
+        """
         self._holds += 1
+        if reply is not None and self._taking is None:
+            reply.set()
+        elif reply is not None:
+            self._holding.append(reply)
 
     def release(self) -> None:
         """The reader is done."""
@@ -110,8 +139,12 @@ class Snapshotter:
 
     def handle(self, message: Any) -> None:
         """What comes back while a snapshot is being taken."""
-        if isinstance(message, SnapshotGathered):
-            self._write(message.gathered)
+        if isinstance(message, SnapshotStep):
+            self._step()
+        elif isinstance(message, SnapshotGathered):
+            assert self._taking is not None
+            self._taking.gathered = message.gathered
+            self._write()
         elif isinstance(message, SnapshotWritten):
             self._written(message)
         else:
@@ -132,57 +165,103 @@ class Snapshotter:
             for reply in replies:
                 reply.set(SnapshotReceipt(seq=self.seq, models=0, markets=0, bytes=0, seconds=0.0))
             return
-        cut = book.cut()
-        write, leaving = book_write(book, cut, self._told_seq)
-        write.replaces_all = self._replaces_all
+        sealer = BookSealer(book, book.cut(), self._told_seq, None if self._replaces_all else self.seq)
+        sealer.write.replaces_all = self._replaces_all
         failed = self._roster.failed
         asked = sorted(model for model in self.unsaved_models if model not in failed)
         self.unsaved_models.difference_update(asked)
-        self._taking = _Taking(book.seq, write, leaving, asked, replies, self._clock.monotonic())
+        self._taking = _Taking(book.seq, sealer, asked, replies, self._clock.monotonic())
         gather: Gather[str, tuple[bytes, bytes]] = Gather(
             asked, lambda gathered: self.tell_router(SnapshotGathered(gathered))
         )
         scatter(
             self._dispatcher, [self._roster.refs[model] for model in asked], lambda _: AskRecord(), gather
         )
+        self._step()
 
-    def _write(self, gathered: Gathered[str, tuple[bytes, bytes]]) -> None:
+    def _step(self) -> None:
+        """Go on with what may take long, and come again after the inputs that wait."""
+        taking = self._taking
+        if taking is None or (self._ended is not None and taking.receipt is None):
+            return
+        if taking.receipt is not None:
+            if self._leave(taking, taking.receipt):
+                return
+        else:
+            ahead = taking.sealer.seal_some(SEAL_ITEMS)
+            if ahead:
+                self._persister.post(WriteAhead(ahead))
+            if taking.sealer.done:
+                self._write()
+                return
+        self.tell_router(SnapshotStep())
+
+    def _write(self) -> None:
+        """Hand the snapshot to the persister, once the models answered and the markets are sealed."""
         taking = self._taking
         assert taking is not None
+        gathered, write = taking.gathered, taking.sealer.write
+        if gathered is None or not taking.sealer.done:
+            return
         # A model whose actor could not answer is not in the cut: it is rebuilt when this snapshot is restored.
         stale = sorted({*gathered.errors, *gathered.missing, *self._roster.failed})
         self.unsaved_models.update(gathered.errors, gathered.missing)
-        taking.write.models = list(gathered.values.values())
-        taking.write.meta.append(snapshot_meta(taking.seq, self._clock.now_ns(), stale))
+        write.models = list(gathered.values.values())
+        write.meta.append(snapshot_meta(taking.seq, self._clock.now_ns(), stale))
         tell_router = self.tell_router
         self._persister.post(
             WriteSnapshot(
-                taking.seq, taking.write, lambda error, size: tell_router(SnapshotWritten(error, size))
+                taking.seq,
+                write,
+                taking.sealer.index_run,
+                lambda error, size: tell_router(SnapshotWritten(error, size)),
             )
         )
 
     def _written(self, message: SnapshotWritten) -> None:
-        taking, self._taking = self._taking, None
+        taking = self._taking
         assert taking is not None
-        if message.error is None:
-            self._archive.note(taking.leaving)
-            self._book.saved()
-            self._replaces_all = False
-            self.seq = taking.seq
-            receipt = SnapshotReceipt(
-                seq=taking.seq,
-                models=len(taking.write.models),
-                markets=len(taking.write.open_markets) + len(taking.write.settled_markets),
-                bytes=message.written_bytes,
-                seconds=self._clock.monotonic() - taking.began,
-            )
-            for reply in taking.replies:
-                reply.set(receipt)
-        else:
+        if message.error is not None:
             self.failures += 1
             self._book.not_saved()
             self.unsaved_models.update(taking.asked)
             for reply in taking.replies:
                 reply.set_exception((type(message.error), message.error, None))
-        self._on_done(message.error)
+            self._done(message.error)
+            return
+        sealer = taking.sealer
+        self._replaces_all = False
+        self.seq = taking.seq
+        taking.receipt = SnapshotReceipt(
+            seq=taking.seq,
+            models=len(sealer.write.models),
+            markets=len(sealer.write.open_markets) + sealer.settled_markets,
+            bytes=message.written_bytes + sealer.settled_bytes,
+            seconds=self._clock.monotonic() - taking.began,
+        )
+        taking.numbers = iter(sealer.numbers)
+        self._step()
+
+    def _leave(self, taking: _Taking, receipt: SnapshotReceipt) -> bool:
+        """Let some of what is durable leave memory; tells whether that was all of it."""
+        if taking.numbers is not None:
+            # The filter first: whatever has left memory must be looked for on disk.
+            some = list(islice(taking.numbers, NOTE_NUMBERS))
+            if some:
+                self._archive.note(some)
+                return False
+            taking.numbers = None
+        if self._book.leave_some(LEAVE_MARKETS) is not None:
+            return False
+        for reply in taking.replies:
+            reply.set(receipt)
+        self._done(None)
+        return True
+
+    def _done(self, error: StoreFailedError | None) -> None:
+        self._taking = None
+        self._on_done(error)
+        holding, self._holding = self._holding, []
+        for reply in holding:
+            reply.set()
         self._begin()

@@ -10,19 +10,78 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from ..protocol.errors import SettingsError, StateDamagedError, StateError, StateLockedError, StateSchemaError
 from .records import SCHEMA_VERSION
 
-__all__ = ["DATA_FILE", "MARKER_FILE", "StateDirectory"]
+__all__ = ["DATA_FILE", "MARKER_FILE", "Holder", "StateDirectory", "announce_daemon", "holder_of"]
 
 DATA_FILE: Final = "data.mdb"
 MARKER_FILE: Final = "handicapper.json"
 LOCK_FILE: Final = "LOCK"
+
+_HOLDER_BYTES_MAX: Final = 4096
+
+
+class Holder(NamedTuple):
+    """Who said last that it holds a state directory; it may be gone."""
+
+    pid: int
+    addresses: tuple[str, ...] = ()
+    """Where it can be reached, as ``unix:/path`` or ``tcp:host:port``: only a daemon can."""
+
+    def __str__(self) -> str:
+        if not self.addresses:
+            return f"process {self.pid}"
+        return f"handicapper daemon pid {self.pid} on {' and '.join(self.addresses)}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about its holding the directory."""
+        others = "stop it first, or use another directory"
+        return f"use --connect {self.addresses[0]}, {others}" if self.addresses else others
+
+
+def holder_of(path: str | os.PathLike[str]) -> Holder | None:
+    """Who holds the directory, or held it last; None if that cannot be read."""
+    try:
+        with (Path(path) / LOCK_FILE).open("rb") as file:
+            return _parse_holder(file.read(_HOLDER_BYTES_MAX))
+    except OSError:
+        return None
+
+
+def _parse_holder(content: bytes) -> Holder | None:
+    pid, *addresses = content.decode("utf-8", "replace").split("\n")
+    # isdecimal alone takes digits of other scripts, which int() reads too.
+    if not (pid.isascii() and pid.isdecimal()):
+        return None
+    return Holder(int(pid), tuple(address for address in addresses if address))
+
+
+def announce_daemon(path: str | os.PathLike[str], addresses: Sequence[str]) -> None:
+    """Say where the daemon that holds the directory, this process, can be reached.
+
+    Raises:
+        StateError: it cannot be written.
+
+    """
+    # Longer than the process id that stands there, so that one write replaces it.
+    content = os.fsencode("\n".join((str(os.getpid()), *addresses, "")))
+    try:
+        # Another open file of the same lock: flock belongs to the first, and is not touched.
+        fd = os.open(Path(path) / LOCK_FILE, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(fd, content, 0)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise StateError(f"state directory {path} cannot be written: {error.strerror}") from error
 
 
 class Marker(msgspec.Struct):
@@ -71,10 +130,9 @@ class StateDirectory:
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._lock_fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise StateLockedError(
-                f"state directory {self.path} is held by process {holder}; stop it first, or use another directory"
-            ) from None
+            holder = _parse_holder(os.pread(self._lock_fd, _HOLDER_BYTES_MAX, 0))
+            told = f"{holder}; {holder.remedy}" if holder else "another process; stop it first"
+            raise StateLockedError(f"state directory {self.path} is held by {told}") from None
         try:
             os.ftruncate(self._lock_fd, 0)
             os.pwrite(self._lock_fd, f"{os.getpid()}\n".encode(), 0)

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Condition
 from typing import Any, Final
 
 import lmdb
 from msgspec import Struct
 
 from ..protocol.errors import ClosedError, StateDamagedError, StateError, StoreFailedError
+from .read_gate import ReadGate
 from .records import number_key, sealed_body
 from .state.id_index import look_up
 from .state_directory import DATA_FILE
@@ -54,41 +53,6 @@ class SnapshotWrite(Struct):
     """Nothing of an earlier snapshot stays: it was damaged, and this one holds everything."""
 
 
-class _ReadGate:
-    """Many readers, or one who needs the environment alone; no new reader overtakes whoever waits for that."""
-
-    def __init__(self) -> None:
-        self._changed = Condition()
-        self._readers = 0
-        self._closed = False
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Hold off whoever wants to be alone."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._closed)
-            self._readers += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._readers -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Wait until nobody reads, and let nobody begin."""
-        with self._changed:
-            self._closed = True
-            self._changed.wait_for(lambda: not self._readers)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._closed = False
-                self._changed.notify_all()
-
-
 class Store:
     """An open LMDB environment in ``path``.
 
@@ -109,7 +73,7 @@ class Store:
         self.path = path
         self.failed: StoreFailedError | None = None
         self._map_bytes_max = map_mib_max * _MIB
-        self._gate = _ReadGate()
+        self._gate = ReadGate()
         self._closed = False
         size = os.path.getsize(path / DATA_FILE) if (path / DATA_FILE).exists() else 0
         map_size = max(initial_map_mib * _MIB, 2 * size // _MIB * _MIB)
@@ -143,15 +107,44 @@ class Store:
 
     # ----------------------------------------------------------------- write
 
-    def append(self, records: Iterable[tuple[bytes, bytes]]) -> None:
+    def append(
+        self, records: Iterable[tuple[bytes, bytes]], settled_ahead: list[tuple[bytes, bytes]] | None = None
+    ) -> None:
         """Append journal records (ascending keys above all there) and make them durable.
+
+        ``settled_ahead``: records of settled markets of a snapshot that is being taken, written with these so
+        that the snapshot has less to write. Nothing finds them before the snapshot is there.
 
         Raises:
             StoreFailedError: nothing of it was kept, and nothing more will be written.
 
         """
         batch = list(records)
-        self._write(lambda txn: self._put_all(txn, _JOURNAL, batch, append=True))
+
+        def put(txn: lmdb.Transaction) -> None:
+            self._put_all(txn, _JOURNAL, batch, append=True)
+            self._put_all(txn, _SETTLED, settled_ahead or [])
+
+        self._write(put)
+
+    def drop_settled_after(self, seq: int) -> None:
+        """Delete what was written ahead for a snapshot, later than ``seq``, that never came.
+
+        Raises:
+            StoreFailedError: nothing was deleted, and nothing more will be written.
+
+        """
+
+        def drop(txn: lmdb.Transaction) -> None:
+            with txn.cursor(db=self._tables[_SETTLED]) as cursor:
+                if cursor.set_range(number_key(seq + 1)):
+                    while cursor.delete():
+                        pass
+
+        with self._gate.reading(), self._env.begin(db=self._tables[_SETTLED]) as txn, txn.cursor() as cursor:
+            left_over = cursor.last() and cursor.key() > number_key(seq)
+        if left_over:
+            self._write(drop)
 
     def write_snapshot(self, snapshot: SnapshotWrite) -> None:
         """Write a whole snapshot in one transaction and make it durable.
@@ -364,4 +357,5 @@ class Store:
         if not self._closed:
             self._closed = True
             with self._gate.alone():
+                self._gate.ended = True
                 self._env.close()

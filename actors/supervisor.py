@@ -16,9 +16,9 @@ from ..config import Supervision
 from ..protocol.errors import HandicapperError
 from .log import get_logger
 from .model import HistoryTooShortError, ModelActor
+from .requests import AskHistory, History, HistoryRead
 from .restore import archived_histories
 from .roster import Roster
-from .router import AskHistory, History, HistoryRead
 from .runtime.actor import PooledActor
 from .runtime.cell import Cell
 from .runtime.clock import Clock
@@ -29,6 +29,7 @@ from .runtime.supervision import RestartIntensity
 from .state.market import Ticket
 from .state.rebuild import rebuild_model
 from .store import Store
+from .watching import ModelFailed, ModelRestarted, Watchers
 
 __all__ = ["SupervisorActor"]
 
@@ -47,7 +48,13 @@ class SupervisorActor(PooledActor):
     """Has a thread to itself, because a rebuild reads the archive."""
 
     def __init__(
-        self, store: Store, roster: Roster, router: PooledRef[Any], rules: Supervision, clock: Clock
+        self,
+        store: Store,
+        roster: Roster,
+        router: PooledRef[Any],
+        rules: Supervision,
+        clock: Clock,
+        watchers: Watchers,
     ) -> None:
         super().__init__()
         self._store = store
@@ -56,6 +63,7 @@ class SupervisorActor(PooledActor):
         self._attempts_max = rules.attempts_max
         self._intensity = RestartIntensity(rules.restarts_max, rules.restart_period_secs)
         self._clock = clock
+        self._watchers = watchers
         self._restarts: dict[str, tuple[float, ...]] = {}
         self.restarts = 0
 
@@ -134,11 +142,14 @@ class SupervisorActor(PooledActor):
         _log.info(
             "model rebuilt", model=model_id, n=state.now.n, applied_seq=state.applied_seq, poison=len(poison)
         )
+        if not isinstance(failure.exception, HistoryTooShortError):
+            self._watchers.tell(ModelRestarted(model_id))
 
     def _give_up(self, failure: Failure, model_id: str, reason: str) -> None:
         self._roster.failed[model_id] = reason
         failure.stop()
         _log.critical("model given up; the others go on", model=model_id, reason=reason)
+        self._watchers.tell(ModelFailed(model_id, reason))
 
 
 def _cell(failure: Failure) -> Cell:

@@ -43,6 +43,11 @@ def log_loss(confidence: float, x: float, clip: float = 1e-6) -> float:
         confidence = clip
     elif confidence > 1.0 - clip:
         confidence = 1.0 - clip
+    # A plain hit or miss leaves one of the two terms, bit for bit.
+    if x == 1.0:
+        return -log(confidence)
+    if x == 0.0:
+        return -log1p(-confidence)
     return -(x * log(confidence) + (1.0 - x) * log1p(-confidence))
 
 

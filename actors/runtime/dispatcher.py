@@ -5,6 +5,10 @@
 **Helping.** The cost of asking an actor is not the queue but waking a thread and handing it the GIL. A caller
 about to wait for an answer can as well run ready actors itself. Any thread may run a cell, because a cell is in
 the ready queue at most once and nobody else touches it during its turn.
+
+**Driven.** An event loop that is the only source of work can take the turns itself: then there is no thread to
+wake, and none to hand the GIL to, between a message's arrival and what is done about it. Such a dispatcher has
+no workers: it calls ``wake`` when there is something to do, and its owner calls ``run_ready``.
 """
 
 from __future__ import annotations
@@ -12,13 +16,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
+from typing import Any
 
 from .cell import Cell
 from .dead_letters import DeadLetters
 from .latch import OneShot
 from .sleepers import Sleepers, held_lock
+from .wakeup import WakeUp
 
 __all__ = ["HELP_DEPTH_MAX", "QUANTUM_MESSAGES", "Dispatcher"]
 
@@ -44,6 +50,10 @@ class Dispatcher:
     ``quantum``: messages a turn. ``helped=False``: only the workers run its actors, as an actor needs that
     blocks or that owns something bound to a thread; give such an actor a dispatcher of its own with one worker.
 
+    ``workers=0`` with ``wake``: no thread at all. ``wake()`` is called, in whichever thread brings work, at most
+    once until the next ``run_ready``, which takes the turns in the thread that calls it. It should only pass the
+    word on. Callers that wait help here too, so a blocking ask works before anybody runs anything.
+
     In CPython with the GIL one worker is faster than two, unless the actors block.
     """
 
@@ -55,15 +65,20 @@ class Dispatcher:
         *,
         helped: bool = True,
         dead_letters: DeadLetters | None = None,
+        wake: Callable[[], Any] | None = None,
     ) -> None:
-        if workers < 1 or quantum < 1:
+        if quantum < 1 or (workers < 1 and wake is None):
             raise ValueError(f"workers was {workers} and quantum {quantum}; expected at least 1 of each")
+        if wake is not None and (workers or not helped):
+            raise ValueError(f"workers was {workers} and helped {helped}; with wake expected 0 and True")
         self.name = name
         self.quantum = quantum
         self.helped = helped
         """Whether callers that wait may run its actors. Becomes false when it has stopped."""
         self.dead_letters = DeadLetters() if dead_letters is None else dead_letters
         self._workers = workers
+        self._wakeup = None if wake is None else WakeUp(wake)
+        self._started = False
         self._threads: list[threading.Thread] = []
         self._thread_ids: set[int] = set()
         self._ready: deque[Cell] = deque()
@@ -83,8 +98,9 @@ class Dispatcher:
 
     def start(self) -> None:
         """Start the workers. Raises ``RuntimeError`` if they were started before."""
-        if self._threads or self._phase != _RUNNING:
+        if self._started or self._phase != _RUNNING:
             raise RuntimeError(f"dispatcher {self.name} was started before")
+        self._started = True
         self._threads = [
             threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True)
             for number in range(self._workers)
@@ -94,6 +110,7 @@ class Dispatcher:
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Finish the turns that are due, then stop the workers; waits ``timeout`` seconds at most in all.
+        Without workers the calling thread takes those turns.
 
         What then still waits for a turn is sent back, like all later mail: asks get ``pykka.ActorDeadError``,
         tells become dead letters. An actor so found is stopped in passing, others keep their ``on_stop`` for
@@ -102,14 +119,16 @@ class Dispatcher:
         deadline = monotonic() + timeout
         if self._phase == _RUNNING:
             self._phase = _DRAINING
-        self._idle.wake(self._workers)
+        self._wake_all()
+        while self._wakeup is not None and self._ready and monotonic() < deadline:
+            self._take_turn()
         current = threading.current_thread()
         others = [thread for thread in self._threads if thread is not current]
         for thread in others:
             thread.join(max(0.0, deadline - monotonic()))
         self._phase = _STOPPED
         self.helped = False
-        self._idle.wake(self._workers)
+        self._wake_all()
         self._abandon_ready()
         return not any(thread.is_alive() for thread in others)
 
@@ -122,6 +141,8 @@ class Dispatcher:
             self._idle.wake()
         if self._deep.waiting:
             self._deep.wake_for(cell)
+        if self._wakeup is not None:
+            self._wakeup.call()
         if self._phase == _STOPPED:
             self._abandon_ready()
 
@@ -134,10 +155,38 @@ class Dispatcher:
         self._ready.extend(cells)
         if self._deep.waiting:
             self._deep.wake(len(self._deep.waiting))
-        if self._idle.waiting and (wake or not self.helped):
-            self._idle.wake(self._workers)
+        if wake or not self.helped:
+            if self._idle.waiting:
+                self._wake_all()
+            if self._wakeup is not None:
+                self._wakeup.call()
         if self._phase == _STOPPED:
             self._abandon_ready()
+
+    def run_ready(self, turns: int) -> bool:
+        """Take up to ``turns`` turns in this thread. Only for a dispatcher without workers.
+
+        Returns whether more actors wait for a turn: then call again, without being woken. Otherwise ``wake``
+        is called when one does.
+        """
+        wakeup, ready = self._wakeup, self._ready
+        if wakeup is None:
+            raise RuntimeError(f"dispatcher {self.name} has workers; they take the turns")
+        wakeup.disarm()
+        try:
+            while turns > 0 and ready:
+                self._take_turn()
+                turns -= 1
+        except BaseException:
+            wakeup.rearm()
+            if ready:
+                wakeup.call()
+            raise
+        wakeup.rearm()
+        if not ready:
+            return False
+        wakeup.disarm()
+        return True
 
     def help_until(self, flag: OneShot, timeout: float | None = None, target: Cell | None = None) -> bool:
         """Run ready actors in this thread until ``flag`` is set; sleep while there are none.
@@ -162,8 +211,11 @@ class Dispatcher:
                     break
         finally:
             nesting.depth -= 1
-            if self._ready and self._idle.waiting:
-                self._idle.wake()
+            if self._ready:
+                if self._idle.waiting:
+                    self._idle.wake()
+                if self._wakeup is not None:
+                    self._wakeup.call()
         return flag._fired
 
     def _take(self, cell: Cell) -> Cell:
@@ -179,9 +231,10 @@ class Dispatcher:
             self._deep.sleep(
                 held_lock(), lambda: only in self._ready, awaited=only, flag=flag, timeout=timeout
             )
-        elif threading.get_ident() in self._thread_ids:
+        elif self._wakeup is not None or threading.get_ident() in self._thread_ids:
             # A worker that waits inside a handler is still the one who has to run what becomes ready, perhaps
-            # the very thing it waits for: it is woken for both reasons.
+            # the very thing it waits for: it is woken for both reasons. So is, where there are no workers, any
+            # caller: it may be the very thread that would come to run_ready.
             self._idle.sleep(held_lock(), self._ready.__len__, flag=flag, timeout=timeout)
         else:
             flag.wait(timeout)
@@ -207,6 +260,20 @@ class Dispatcher:
                 # A cell settles whatever its actor raises; this is a fault of ours, and no reason to
                 # leave all other actors without a thread.
                 _logger.exception("turn of %s failed", cell.name)
+
+    def _take_turn(self) -> None:
+        """A turn in the calling thread, if one is due. An interrupt that is meant for the thread goes on upwards."""
+        try:
+            cell = self._ready.popleft()
+        except IndexError:
+            return  # whoever helps was faster
+        try:
+            cell.run(self.quantum)
+        except Exception:
+            _logger.exception("turn of %s failed", cell.name)
+
+    def _wake_all(self) -> None:
+        self._idle.wake(max(self._workers, len(self._idle.waiting)))
 
     def _abandon_ready(self) -> None:
         while self._ready:

@@ -94,6 +94,12 @@ class Mailbox:
         """Whether it takes mail without being given turns."""
         return self._suspended
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether everything that the calling thread put before has been handled, to the end of its turn."""
+        # In this order: what is no longer waiting was taken in a turn, and a turn holds _idle to its end.
+        return not self._queue and not self._idle.locked()
+
     def offer(self, envelope: Envelope[Any], /) -> bool:
         """Take a letter. ``True`` means that the caller now owes a turn: ``schedule``, or running it.
 

@@ -10,8 +10,10 @@ are on disk, and whoever decides brings those an input mentions back with :meth:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from copy import copy
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import Literal
 
 from msgspec import Struct
@@ -38,6 +40,7 @@ from .market import (
     counts,
     effective_resolution,
     loose_market_id,
+    loose_row,
     revision_key,
     row_of,
 )
@@ -52,6 +55,20 @@ class Cut(Struct):
 
     markets: dict[int, Market]
     merged: list[int]
+    kept: dict[int, Market] = {}
+    """As they were at the cut: markets that changed before they were sealed."""
+    sealed_through: int = -1
+    """Markets up to this ordinal are sealed."""
+    leaving: Iterator[Market] | None = None
+    """Once it is durable: those that may yet leave memory."""
+
+    def keep(self, market: Market) -> None:
+        """The market is about to change: what is to be saved is how it was at the cut."""
+        ordinal = market.ordinal
+        if ordinal <= self.sealed_through or ordinal in self.kept or ordinal not in self.markets:
+            return
+        tickets = {prediction_id: copy(ticket) for prediction_id, ticket in market.tickets.items()}
+        self.kept[ordinal] = replace(market, tickets=tickets)
 
 
 class Book:
@@ -90,14 +107,14 @@ class Book:
         assert seq > self.seq, (seq, self.seq)
         self.seq = seq
         kind = type(entry)
+        if kind is TradeOutcome:
+            return self._settle_trade(entry, seq, out)  # pyright: ignore[reportArgumentType]  # tested above
         if kind is Prediction:
-            return self._predict(entry, None, seq, out)  # pyright: ignore[reportArgumentType]  # tested above
-        if isinstance(entry, GatedPrediction):
-            return self._predict(entry.prediction, entry.gate, seq, out)
+            return self._predict(entry, None, seq, out)  # pyright: ignore[reportArgumentType]
         if isinstance(entry, MarketResolved):
             return self._resolve(entry, seq, out)
-        if isinstance(entry, TradeOutcome):
-            return self._settle_trade(entry, seq, out)
+        if isinstance(entry, GatedPrediction):
+            return self._predict(entry.prediction, entry.gate, seq, out)
         if isinstance(entry, RulesInForce):
             return self._new_rules(entry, seq, out)
         if isinstance(entry, ExpirePredictions):
@@ -112,6 +129,8 @@ class Book:
         market = self.markets.get(prediction.market_id)
         if market is None:
             market = self.markets[prediction.market_id] = Market(prediction.market_id, seq, (), {})
+        elif self.saving is not None:
+            self.saving.keep(market)
         loose = self.by_prediction.get(prediction_id)
         if loose is None:
             ticket = Ticket(seq, prediction, gate)
@@ -127,7 +146,10 @@ class Book:
         out.count(model_id, gate, seq)
         if not market.rulings and ticket.outcome is None:
             return Receipt(seq=seq)
-        return self._settle(market, [ticket], seq, out)
+        return self._settle(market, (ticket,), self._in_force(market), seq, out)
+
+    def _in_force(self, market: Market) -> Ruling | None:
+        return effective_resolution(market.rulings, self.learn_on) if market.rulings else None
 
     def _pend(self, market: Market) -> None:
         self.open_markets += market.pending == 0
@@ -136,6 +158,8 @@ class Book:
 
     def _merge(self, loose: Market, prediction_id: str) -> Ticket:
         """Take the ticket of a trade outcome out of its loose market: its prediction came after all."""
+        if self.saving is not None:
+            self.saving.keep(loose)
         del self.markets[loose.market_id]
         self.unsaved.pop(loose.ordinal, None)
         self.merged.append(loose.ordinal)
@@ -145,12 +169,13 @@ class Book:
         market = self.markets.get(resolution.market_id)
         if market is None:
             market = self.markets[resolution.market_id] = Market(resolution.market_id, seq, (), {})
+        elif self.saving is not None:
+            self.saving.keep(market)
         market.rulings = (*market.rulings, Ruling(seq, resolution))
         self.unsaved[market.ordinal] = market
-        receipt = self._settle(market, market.tickets.values(), seq, out)
-        if market.tickets and effective_resolution(market.rulings, self.learn_on) is not None:
-            return receipt
-        return replace(receipt, waiting=True)
+        in_force = self._in_force(market)
+        receipt = self._settle(market, market.tickets.values(), in_force, seq, out)
+        return receipt if market.tickets and in_force is not None else replace(receipt, waiting=True)
 
     def _settle_trade(self, outcome: TradeOutcome, seq: int, out: Deliveries) -> Receipt:
         model_id, prediction_id = outcome.model_id, outcome.prediction_id
@@ -158,20 +183,27 @@ class Book:
             self.controls[model_id] = []
         market = self.by_prediction.get(prediction_id)
         if market is None:
-            market = Market(loose_market_id(prediction_id), seq, (), {prediction_id: Ticket(seq)})
-            self.markets[market.market_id] = market
-            self.by_prediction[prediction_id] = market
-            self._pend(market)
+            # Nothing else is known of it: it is settled by itself, and for good until its prediction comes.
+            row = loose_row(outcome, seq)
+            ticket = Ticket(seq, None, None, outcome, seq, row, seq)
+            market_id = loose_market_id(prediction_id)
+            market = Market(market_id, seq, (), {prediction_id: ticket})
+            self.markets[market_id] = self.by_prediction[prediction_id] = self.unsaved[seq] = market
+            out.tell(model_id, row, seq)
+            return Receipt(seq=seq, scored=1)
+        if self.saving is not None:
+            self.saving.keep(market)
         ticket = market.tickets[prediction_id]
         # A second trade outcome only adds the P&L that was missing.
         ticket.outcome = replace(ticket.outcome, pnl=outcome.pnl) if ticket.outcome else outcome
         ticket.outcome_seq = ticket.outcome_seq or seq
         self.unsaved[market.ordinal] = market
-        return self._settle(market, [ticket], seq, out)
+        return self._settle(market, (ticket,), self._in_force(market), seq, out)
 
-    def _settle(self, market: Market, tickets: Iterable[Ticket], seq: int, out: Deliveries) -> Receipt:
-        """Give each ticket the row it now has, and tell its model the difference."""
-        ruling = effective_resolution(market.rulings, self.learn_on)
+    def _settle(
+        self, market: Market, tickets: Iterable[Ticket], ruling: Ruling | None, seq: int, out: Deliveries
+    ) -> Receipt:
+        """Give each ticket the row it has under a ruling, and tell its model the difference."""
         scored = revised = 0
         unscored: list[str] = []
         for ticket in tickets:
@@ -219,6 +251,8 @@ class Book:
                 expired[ticket.row_id] = prediction_id, market
         # In the order of their numbers, not of their expiry: that is the order a rebuild folds them in.
         for row_id, (prediction_id, market) in sorted(expired.items()):
+            if self.saving is not None:
+                self.saving.keep(market)
             ticket = market.tickets[prediction_id]
             ticket.row, ticket.position_seq = Scored(row_id, at_ns, UNKNOWN), seq
             self._unpend(market)
@@ -289,7 +323,8 @@ class Book:
     def leave(self) -> None:
         """Drop the settled markets that were brought back and did not change."""
         for ordinal, market in self.visiting.items():
-            saving = self.saving is not None and ordinal in self.saving.markets
+            cut = self.saving
+            saving = cut is not None and cut.leaving is None and ordinal in cut.markets
             if market.settled and ordinal not in self.unsaved and not saving:
                 self._evict(market)
         self.visiting.clear()
@@ -303,16 +338,31 @@ class Book:
 
     def saved(self) -> int:
         """The cut is durable: its settled markets leave memory. Returns how many did."""
-        cut, self.saving = self.saving, None
+        left = 0
+        while (some := self.leave_some(10_000)) is not None:
+            left += some
+        return left
+
+    def leave_some(self, count_max: int) -> int | None:
+        """The cut is durable: look at so many of its markets, and drop those that are settled and unchanged.
+
+        Returns how many were dropped; None once there is none left to look at: then the next cut may be made.
+        """
+        cut = self.saving
         assert cut is not None
-        leaving = [
-            market
-            for ordinal, market in cut.markets.items()
-            if market.settled and ordinal not in self.unsaved
-        ]
-        for market in leaving:
-            self._evict(market)
-        return len(leaving)
+        if cut.leaving is None:
+            cut.sealed_through, cut.kept = 2**63, {}
+            cut.leaving = iter(list(cut.markets.values()))
+        looked_at = list(islice(cut.leaving, count_max))
+        if not looked_at:
+            self.saving = None
+            return None
+        left = 0
+        for market in looked_at:
+            if market.settled and market.ordinal not in self.unsaved:
+                self._evict(market)
+                left += 1
+        return left
 
     def not_saved(self) -> None:
         """The cut could not be saved: all of it is to be saved next time."""

@@ -84,29 +84,33 @@ def decide_resolution(book: Book, resolution: MarketResolved) -> Receipt | None:
     market = book.markets.get(resolution.market_id)
     if market is None:
         return None
-    key = revision_key(resolution)
-    for ruling in market.rulings:
-        if revision_key(ruling.resolution) == key:
-            return same_ruling(ruling, resolution)
-    if market.rulings and key < revision_key(market.rulings[-1].resolution):
+    if market.rulings:
+        key = revision_key(resolution)
+        for ruling in market.rulings:
+            if revision_key(ruling.resolution) == key:
+                return same_ruling(ruling, resolution)
         last = market.rulings[-1].resolution
-        raise StaleRevisionError(
-            f"market {resolution.market_id!r}: revision {resolution.revision} ({resolution.status}) came after "
-            f"revision {last.revision} ({last.status}) was recorded; to correct it, send revision "
-            f"{last.revision + 1}"
-        )
+        if key < revision_key(last):
+            raise StaleRevisionError(
+                f"market {resolution.market_id!r}: revision {resolution.revision} ({resolution.status}) came after "
+                f"revision {last.revision} ({last.status}) was recorded; to correct it, send revision "
+                f"{last.revision + 1}"
+            )
     if resolution.revision == 0:
         _no_outcome_contradicts(book, market, resolution)
     return None
 
 
 def _no_outcome_contradicts(book: Book, market: Market, resolution: MarketResolved) -> None:
-    ruling = Ruling(0, resolution)
-    if effective_resolution([*market.rulings, ruling], book.learn_on) is not ruling:
-        return
+    ruling = None
     for ticket in market.tickets.values():
-        if ticket.outcome is not None and ticket.prediction is not None:
-            agree_on_x(ticket.outcome, ticket.prediction, ruling)
+        if ticket.outcome is None or ticket.prediction is None:
+            continue
+        if ruling is None:
+            ruling = Ruling(0, resolution)
+            if effective_resolution([*market.rulings, ruling], book.learn_on) is not ruling:
+                return
+        agree_on_x(ticket.outcome, ticket.prediction, ruling)
 
 
 def decide_outcome(book: Book, outcome: TradeOutcome) -> Receipt | None:

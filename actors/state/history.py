@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import starmap
 from struct import Struct
 from typing import Final
 
@@ -52,6 +54,15 @@ class History:
         """Add a row at the end."""
         self._data += _ROW.pack(*row)
 
+    def extend(self, rows: Iterable[Row]) -> None:
+        """Add rows at the end."""
+        self._data += b"".join(starmap(_ROW.pack, rows))
+
+    def rows(self, first: int, end: int) -> list[Row]:
+        """The rows from one number to before another, all of which are kept."""
+        start, stop = (first - self.first) * ROW_BYTES, (end - self.first) * ROW_BYTES
+        return list(_ROW.iter_unpack(self._data[start:stop]))
+
     def replace(self, number: int, row: Row) -> None:
         """Put another row at an existing number."""
         _ROW.pack_into(self._data, (number - self.first) * ROW_BYTES, *row)
@@ -64,9 +75,9 @@ class History:
                 return self.first + index
         return None
 
-    def drop_last(self) -> None:
-        """Forget the newest row."""
-        del self._data[-ROW_BYTES:]
+    def drop_from(self, number: int) -> None:
+        """Forget the rows from ``number`` on."""
+        del self._data[(number - self.first) * ROW_BYTES :]
 
     def drop_before(self, number: int) -> None:
         """Forget all rows below ``number``."""

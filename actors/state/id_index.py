@@ -34,6 +34,9 @@ PRIME: Final = 1_884_731_903_462_871_079
 RUNS_PER_LEVEL: Final = 8
 """So many runs of one level are merged into one of the next: n ids lie in O(log n) runs."""
 
+_FEW: Final = 32
+"""Below this many look-ups arrays cost more than they save."""
+
 _ROW: Final = np.dtype([("fingerprint", "<u8"), ("ordinal", "<u8")])
 
 
@@ -79,6 +82,25 @@ class BloomFilter:
             number += step
         return True
 
+    def among(self, numbers: Sequence[int]) -> list[int]:
+        """Places in ``numbers`` of those it may hold.
+
+        >>> seen = BloomFilter(1)
+        >>> seen.add([5, 7])
+        >>> seen.among([4, 5, 6, 7])
+        [1, 3]
+        """
+        if not self.count:
+            return []
+        places: Iterable[int] = range(len(numbers))
+        if len(numbers) >= _FEW:
+            # One probe of all at once tells nearly every new id apart.
+            probes = np.array(numbers, dtype=np.uint64) & np.uint64(self._mask)
+            octets = np.frombuffer(self._bits, dtype=np.uint8)[probes >> np.uint64(3)]
+            hits = octets >> (probes & np.uint64(7)).astype(np.uint8) & np.uint8(1)
+            places = np.flatnonzero(hits).tolist()
+        return [place for place in places if numbers[place] in self]
+
     def add(self, numbers: Iterable[int] | NDArray[np.uint64]) -> None:
         """Add fingerprints, many at once."""
         array = np.fromiter(numbers, dtype=np.uint64) if not isinstance(numbers, np.ndarray) else numbers
@@ -92,17 +114,18 @@ class BloomFilter:
         self.count += len(array)
 
 
-def build_run(pairs: Sequence[tuple[int, int]]) -> bytes:
-    """A run of (fingerprint, ordinal) pairs, in any order."""
-    rows = np.array(pairs, dtype=_ROW)
-    rows.sort(order=["fingerprint", "ordinal"])
-    return rows.tobytes()
+def build_run(numbers: Sequence[int], ordinals: Sequence[int]) -> bytes:
+    """A run of fingerprints, in any order, each with the ordinal beside it; arrays of type Q are the fast way."""
+    rows = np.empty(len(numbers), dtype=_ROW)
+    rows["fingerprint"] = np.asarray(numbers, dtype=np.uint64)
+    rows["ordinal"] = np.asarray(ordinals, dtype=np.uint64)
+    return rows[np.lexsort((rows["ordinal"], rows["fingerprint"]))].tobytes()
 
 
 def look_up(run: bytes | memoryview, number: int) -> list[int]:
     """Ordinals a run holds for a fingerprint.
 
-    >>> run = build_run([(5, 100), (3, 7), (5, 101)])
+    >>> run = build_run([5, 3, 5], [100, 7, 101])
     >>> look_up(run, 5), look_up(run, 4)
     ([100, 101], [])
     """
@@ -118,7 +141,7 @@ def look_up(run: bytes | memoryview, number: int) -> list[int]:
 def merge_runs(runs: Sequence[bytes], drop_below: int = 0) -> bytes:
     """One run of all, without repeated rows and without ordinals below ``drop_below``.
 
-    >>> look_up(merge_runs([build_run([(5, 1), (6, 2)]), build_run([(5, 1), (5, 9)])]), 5)
+    >>> look_up(merge_runs([build_run([5, 6], [1, 2]), build_run([5, 5], [1, 9])]), 5)
     [1, 9]
     """
     rows = np.unique(np.concatenate([np.frombuffer(run, dtype=_ROW) for run in runs]))

@@ -7,6 +7,7 @@ inputs mention.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -33,6 +34,7 @@ from .entries import (
     ResumeModel,
     RulesInForce,
 )
+from .runs import take_outcomes, take_predictions
 
 __all__ = ["Counters", "Intake", "Submission"]
 
@@ -74,15 +76,15 @@ class Intake:
         try:
             if self.unreadable:
                 self._refuse_unreadable(item)
-            if kind is Prediction:
-                duplicate = decide_prediction(book, item)  # pyright: ignore[reportArgumentType]  # tested above
+            if kind is TradeOutcome:
+                duplicate = decide_outcome(book, item)  # pyright: ignore[reportArgumentType]  # tested above
+                counters.outcomes += duplicate is None
+            elif kind is Prediction:
+                duplicate = decide_prediction(book, item)  # pyright: ignore[reportArgumentType]
                 counters.predictions += duplicate is None
             elif isinstance(item, MarketResolved):
                 duplicate = decide_resolution(book, item)
                 counters.resolutions += duplicate is None
-            elif isinstance(item, TradeOutcome):
-                duplicate = decide_outcome(book, item)
-                counters.outcomes += duplicate is None
             else:
                 duplicate = None
                 if isinstance(item, PauseModel | ResumeModel | ResetModel):
@@ -101,22 +103,59 @@ class Intake:
             if error is not None:
                 raise error
 
+    def accept_each(self, items: Sequence[Submission | HandicapperError]) -> list[Receipt | HandicapperError]:
+        """Take many in, with a receipt or an error for each; an error among them stays in its place."""
+        results: list[Receipt | HandicapperError] = []
+        index, end = 0, len(items)
+        while index < end:
+            taken = 0 if self.unreadable else self._accept_run(items, index, results)
+            if taken:
+                index += taken
+                continue
+            item = items[index]
+            index += 1
+            if isinstance(item, HandicapperError):
+                results.append(item)
+                continue
+            try:
+                results.append(self.accept(item))
+            except HandicapperError as error:
+                results.append(error)
+        return results
+
+    def _accept_run(self, items: Sequence[Any], index: int, receipts: list[Any]) -> int:
+        """Take in what needs no decision from an item on; returns how many."""
+        item = items[index]
+        kind = type(item)
+        if kind is TradeOutcome:
+            if item.prediction_id in self.book.by_prediction:
+                return 0
+            taken = take_outcomes(self.book, items, index, self.out, receipts)
+            self.counters.outcomes += taken
+            self.counters.scored += taken
+        elif kind is Prediction:
+            taken = take_predictions(self.book, items, index, self.out, receipts)
+            self.counters.predictions += taken
+        else:
+            return 0
+        self.entries += items[index : index + taken]
+        return taken
+
     def accept_all(self, items: Sequence[Submission]) -> BatchResult:
         """Take many in; a refused one stops none of the others."""
         errors: list[tuple[int, Exception]] = []
         duplicates = scored = revised = seq = 0
-        for index, item in enumerate(items):
-            try:
-                receipt = self.accept(item)
-            except HandicapperError as error:
-                errors.append((index, error))
+        for index, receipt in enumerate(self.accept_each(items)):
+            if isinstance(receipt, HandicapperError):
+                errors.append((index, receipt))
                 continue
             if receipt.duplicate:
                 duplicates += 1
             else:
                 scored += receipt.scored
                 revised += receipt.revised
-            seq = max(seq, receipt.seq)
+            if receipt.seq > seq:
+                seq = receipt.seq
         return BatchResult(
             total=len(items),
             accepted=len(items) - len(errors) - duplicates,
@@ -169,10 +208,12 @@ class Intake:
         return ticket.gate.decision(prediction, ticket.prediction_seq, duplicate=True)
 
     def _apply(self, entry: Entry) -> Receipt:
-        receipt = self.book.apply(entry, self.book.seq + 1, self.out)
+        book = self.book
+        receipt = book.apply(entry, book.seq + 1, self.out)
         self.entries.append(entry)
-        self.counters.scored += receipt.scored
-        self.counters.revised += receipt.revised
+        if receipt.scored or receipt.revised:
+            self.counters.scored += receipt.scored
+            self.counters.revised += receipt.revised
         return receipt
 
     def take(self) -> tuple[int, list[Entry], Deliveries]:

@@ -14,7 +14,16 @@ from ..learning.pnl import multiply_money, trade_pnl
 from .entries import Gate
 from .events import UNKNOWN, Scored
 
-__all__ = ["Market", "Ruling", "Ticket", "effective_resolution", "loose_market_id", "revision_key", "row_of"]
+__all__ = [
+    "Market",
+    "Ruling",
+    "Ticket",
+    "effective_resolution",
+    "loose_market_id",
+    "loose_row",
+    "revision_key",
+    "row_of",
+]
 
 STATUS_RANK = {"proposed": 0, "disputed": 1, "final": 2}
 
@@ -118,6 +127,15 @@ def row_of(ticket: Ticket, ruling: Ruling | None) -> Scored | None:
     return row
 
 
+def loose_row(outcome: TradeOutcome, row_id: int) -> Scored:
+    """What a trade outcome teaches as long as nothing else is known of its prediction."""
+    x = 1.0 if outcome.predicted_outcome == outcome.actual_outcome else 0.0
+    confidence = outcome.confidence
+    if confidence is None:
+        confidence = UNKNOWN
+    return Scored(row_id, outcome.resolved_at, x, confidence, UNKNOWN, False, None, outcome.pnl)
+
+
 def _ruled(ticket: Ticket, resolution: MarketResolved, outcome: TradeOutcome | None) -> Scored:
     prediction = ticket.prediction
     if prediction is None or resolution.void or not counts(prediction, resolution):
@@ -138,8 +156,7 @@ def _row(ticket: Ticket, at_ns: int, x: float, own_pnl: Decimal | None) -> Score
     prediction = ticket.prediction
     if prediction is None:
         assert ticket.outcome is not None
-        confidence = ticket.outcome.confidence
-        return Scored(ticket.row_id, at_ns, x, UNKNOWN if confidence is None else confidence, pnl=own_pnl)
+        return loose_row(ticket.outcome, ticket.row_id)
     price, size, gate = prediction.price, prediction.size, ticket.gate
     shadow = gate is not None and not gate.accepted
     if price is None:

@@ -13,7 +13,7 @@ bit for bit the state that the corrected history would have given. An older corr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from copy import copy
 from typing import Final
 
@@ -21,13 +21,9 @@ from msgspec import Struct
 
 from ...config.settings import LearningRules
 from ...protocol.errors import InvalidValueError
-from ..learning.calibration import add_to_bins
-from ..learning.ema import ema_update
 from ..learning.pnl import normalize_money
-from ..learning.posterior import add_outcome
-from ..learning.scores import brier_loss, log_loss
-from ..learning.threshold import adjust_threshold, relax_threshold
 from .events import UNKNOWN, Counted, ModelEvent, Paused, Rescored, Reset, Resumed, RulesChanged, Scored
+from .fold import fold_rows, slide_window
 from .history import History, Row
 from .statistics import LearnedStatistics, Tally
 
@@ -35,10 +31,6 @@ __all__ = ["CHECKPOINT_ROWS", "ModelRecord", "ModelState"]
 
 CHECKPOINT_ROWS: Final = 64
 """Rows between two checkpoints: corrections of the last 64 to 128 outcomes fold again in place."""
-
-
-ROWS_PER_WINDOW: Final = 16
-"""An outcome leaves the calibration window after this many windows of outcomes, with or without a confidence."""
 
 
 class ModelRecord(Struct, array_like=True, frozen=True):
@@ -84,7 +76,7 @@ class ModelState:
         self.pause: Paused | None = None
         self._forget()
 
-    def apply(self, events: Iterable[ModelEvent], seq: int) -> bool:
+    def apply(self, events: Sequence[ModelEvent], seq: int) -> bool:
         """Fold the events of journaled inputs up to ``seq``; return True if a rebuild is needed.
 
         Events of inputs already folded (``seq`` not above ``applied_seq``) are skipped, so that a replay
@@ -97,12 +89,15 @@ class ModelState:
         if seq <= self.applied_seq:
             return False
         rebuild = False
-        for event in events:
-            kind = type(event)
-            if kind is Scored:
-                self._score(event)  # pyright: ignore[reportArgumentType]  # the type test above
-            elif kind is Counted:
-                self.tally.count(event)  # pyright: ignore[reportArgumentType]
+        index, end = 0, len(events)
+        while index < end:
+            event = events[index]
+            if type(event) is Scored:
+                index = self._score(events, index)
+                continue
+            index += 1
+            if isinstance(event, Counted):
+                self.tally.count(event)
             elif isinstance(event, Rescored):
                 rebuild |= self._rescore(event)
             else:
@@ -123,20 +118,33 @@ class ModelState:
         else:
             raise InvalidValueError("event", event, "an event of handicapper.actors.state.events")
 
-    def _score(self, scored: Scored) -> None:
+    def _score(self, events: Sequence[ModelEvent], start: int) -> int:
+        """Fold the scored rows from ``events[start]`` on, up to the next checkpoint; returns where they end.
+
+        If that raises, none of them was folded, so that a poison event can be passed over without a trace.
+        """
         history = self.history
-        row = _row_of(scored)
-        history.append(row)
+        first = history.end
+        rows: list[Row] = []
+        counted: list[Scored] = []
+        for event in events[start : start + max(self.newer_row + CHECKPOINT_ROWS - first, 1)]:
+            if type(event) is not Scored:
+                break
+            rows.append(_row_of(event))
+            if event.pnl is not None or event.shadow:
+                counted.append(event)
+        history.extend(rows)
         try:
-            fold_row(self.now, row, self.rules, history, history.end)
+            fold_rows(self.now, rows, first, self.rules, history)
         except BaseException:
-            # Half folded: back to what was, so that a poison event can be passed over without a trace.
-            history.drop_last()
+            history.drop_from(first)
             self._fold_again()
             raise
-        self.tally.add(scored)
+        for scored in counted:
+            self.tally.add(scored)
         if history.end - self.newer_row >= CHECKPOINT_ROWS:
             self._advance_checkpoints()
+        return start + len(rows)
 
     def _rescore(self, event: Rescored) -> bool:
         if event.position_seq <= self.reset_seq:
@@ -155,13 +163,12 @@ class ModelState:
 
     def _fold_again(self) -> None:
         """Fold the kept rows from the older checkpoint on, with the checkpoint between them renewed."""
-        statistics = self.older.copy()
-        for number in range(self.older_row, self.history.end):
-            if number == self.newer_row:
+        statistics, history = self.older.copy(), self.history
+        parts = (self.older_row, self.newer_row), (self.newer_row, history.end)
+        for first, end in parts:
+            if first == self.newer_row:
                 self.newer = statistics.copy()
-            fold_row(statistics, self.history[number], self.rules, self.history, number + 1)
-        if self.newer_row == self.history.end:
-            self.newer = statistics.copy()
+            fold_rows(statistics, history.rows(first, end), first, self.rules, history)
         self.now = statistics
 
     def _advance_checkpoints(self) -> None:
@@ -187,7 +194,7 @@ class ModelState:
         if now.n == 0:
             now.threshold = rules.initial_threshold
         now.threshold = min(max(now.threshold, rules.min_threshold), rules.max_threshold)
-        _slide_window(now, rules.calibration_window, self.history, self.history.end)
+        slide_window(now, rules.calibration_window, self.history, self.history.end)
         self._checkpoint_here()
 
     def _forget(self) -> None:
@@ -244,87 +251,6 @@ class ModelState:
         assert 0 <= now.window_count <= rules.calibration_window, now.window_count
         assert self.history.first <= self.older_row <= self.newer_row <= self.history.end
         assert self.tally.shadow >= 0, self.tally.shadow
-
-
-def fold_row(s: LearnedStatistics, row: Row, rules: LearningRules, history: History, end: int) -> None:
-    """Fold row number ``end − 1`` of ``history`` into the statistics, in place.
-
-    In this order: relax the threshold to the event's time, posterior, EMA, calibration, threshold.
-    """
-    _, at_ns, x, confidence, price = row
-    if s.window_count and end - s.window_start > ROWS_PER_WINDOW * rules.calibration_window:
-        _slide_window(s, rules.calibration_window, history, end)
-    if x != x:
-        return
-    n = s.n = s.n + 1
-    s.x_sum += x
-    if n == 1:
-        s.successes, s.failures, s.evidence_at_ns = x, 1.0 - x, at_ns
-        s.last_at_ns = s.threshold_at_ns = at_ns
-    else:
-        s.successes, s.failures, s.evidence_at_ns = add_outcome(
-            s.successes, s.failures, s.evidence_at_ns, x, at_ns, rules.decay_half_life_seconds
-        )
-        if at_ns > s.last_at_ns:
-            s.last_at_ns = at_ns
-    s.ema_accuracy = ema_update(s.ema_accuracy, x, rules.ema_alpha)
-    if confidence == confidence:
-        _fold_confidence(s, x, confidence, price, rules, history, end)
-    if rules.enabled:
-        _fold_threshold(s, at_ns, rules)
-
-
-def _fold_confidence(
-    s: LearnedStatistics,
-    x: float,
-    confidence: float,
-    price: float,
-    rules: LearningRules,
-    history: History,
-    end: int,
-) -> None:
-    add_to_bins(s.bins, confidence, x)
-    s.x_squared_sum += x * x
-    s.log_loss_sum += log_loss(confidence, x)
-    if price == price:
-        s.priced += 1
-        s.price_brier_sum += brier_loss(price, x)
-        s.priced_brier_sum += brier_loss(confidence, x)
-    if s.window_count == 0:
-        s.window_start, s.window_error_sum = end - 1, 0.0
-    s.window_error_sum += confidence - x
-    s.window_count += 1
-    _slide_window(s, rules.calibration_window, history, end)
-
-
-def _slide_window(s: LearnedStatistics, size: int, history: History, end: int) -> None:
-    """Let the oldest outcomes leave the calibration window until it holds at most ``size``, and none from
-    before the last ``ROWS_PER_WINDOW · size`` rows: rows without a confidence must not pile up behind it."""
-    while s.window_count > size or (s.window_count and end - s.window_start > ROWS_PER_WINDOW * size):
-        _, _, old_x, old_confidence, _ = history[s.window_start]
-        s.window_start += 1
-        if old_x == old_x and old_confidence == old_confidence:
-            s.window_error_sum -= old_confidence - old_x
-            s.window_count -= 1
-
-
-def _fold_threshold(s: LearnedStatistics, at_ns: int, rules: LearningRules) -> None:
-    if at_ns > s.threshold_at_ns:
-        s.threshold = relax_threshold(
-            s.threshold,
-            rules.initial_threshold,
-            at_ns - s.threshold_at_ns,
-            rules.relaxation_half_life_seconds,
-        )
-        s.threshold_at_ns = at_ns
-    if s.n >= rules.min_predictions_for_adaptation and s.window_count:
-        s.threshold = adjust_threshold(
-            s.threshold,
-            s.window_error_sum / s.window_count,
-            rules.adjustment_rate,
-            rules.min_threshold,
-            rules.max_threshold,
-        )
 
 
 def _row_of(scored: Scored) -> Row:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from handicapper.actors import Learner
 from handicapper.actors.records import encode
+from handicapper.actors.state import model_state
 from handicapper.actors.state.model_state import ModelRecord
 from handicapper.config import Limits, Persistence, Settings, Supervision
 from handicapper.protocol.messages import MarketResolved, Prediction, TradeOutcome
@@ -22,6 +23,8 @@ SECOND = 10**9
 HOUR = 3_600 * SECOND
 DEADLINE_SECONDS = 60.0
 """Far beyond anything expected: reached only when something is broken."""
+POISON = 0.123
+"""Confidence of the events that are made to raise: nothing else marks a model's row."""
 SOON_SECONDS = 0.05
 """A deadline that is meant to pass, because what is waited for is held."""
 
@@ -126,3 +129,23 @@ def eventually(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "condition never became true"
         time.sleep(0)
+
+
+@contextmanager
+def raising_fold(times: float = float("inf"), poison: float = POISON) -> Iterator[list[int]]:
+    """Let the fold of every row with the poisonous confidence raise, the first ``times`` times."""
+    real = model_state.fold_rows
+    raised: list[int] = []
+
+    def fold_rows(statistics: Any, rows: Any, *arguments: Any) -> None:
+        for row in rows:
+            if row[3] == poison and len(raised) < times:
+                raised.append(row[0])
+                raise RuntimeError("the fold broke")
+        real(statistics, rows, *arguments)
+
+    model_state.fold_rows = fold_rows
+    try:
+        yield raised
+    finally:
+        model_state.fold_rows = real

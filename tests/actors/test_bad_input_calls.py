@@ -171,7 +171,7 @@ def test_timeout_of_zero_is_a_deadline_error_or_an_answer_and_repeating_is_safe(
         try:
             learner.record_prediction(prediction, timeout=0)
         except DeadlineExceededError as error:
-            assert "repeating it is safe" in str(error)
+            assert "repeating an input is safe" in str(error)
         learner.record_prediction(prediction)
         assert learner.record_prediction(prediction).duplicate
         recorded += 1

@@ -13,7 +13,7 @@ import pykka
 import pytest
 
 from handicapper.actors import Learner
-from handicapper.protocol.errors import ClosedError, StateError, StateLockedError
+from handicapper.protocol.errors import BusyError, ClosedError, StateError, StateLockedError
 
 from .helpers import DEADLINE_SECONDS, outcome, prediction, resolution, small_settings, teach
 
@@ -215,3 +215,11 @@ def test_ten_thousand_models_are_ordinary(open_learner: Open) -> None:
     assert again.statistics().replayed == 0
     repeated = again.thompson_sample(timeout=DEADLINE_SECONDS, as_of=outcome(0).resolved_at, selection_id="s")
     assert repeated == selection
+
+
+def test_message_refused_outside_is_kept_among_the_dead_letters(learner: Learner) -> None:
+    learner.add_dead_letter("server/record_outcome", BusyError("full"), {"prediction_id": "p1"})
+    (letter,) = learner.dead_letters()
+    assert (letter.recipient, letter.reason) == ("server/record_outcome", "BUSY full; retry after 50 ms")
+    assert "p1" in letter.message
+    assert learner.statistics().dead_letters == 1

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from handicapper.actors import Learner
-from handicapper.actors.state import model_state, views
+from handicapper.actors.state import views
 from handicapper.actors.state.book import Book
 from handicapper.protocol.errors import HandicapperError, ModelFailedError
 
 from .helpers import (
     DEADLINE_SECONDS,
+    POISON,
     T0,
     copy_while_open,
     eventually,
@@ -24,33 +25,13 @@ from .helpers import (
     outcome,
     pattern,
     prediction,
+    raising_fold,
     resolution,
     small_settings,
     teach,
 )
 
 Open = Callable[..., Learner]
-POISON = 0.123
-"""Confidence of the events that are made to raise: nothing else marks a model's row."""
-
-
-@contextmanager
-def raising_fold(times: float = float("inf"), poison: float = POISON) -> Iterator[list[int]]:
-    """Let the fold of every row with the poisonous confidence raise, the first ``times`` times."""
-    real = model_state.fold_row
-    raised: list[int] = []
-
-    def fold_row(statistics: Any, row: Any, *arguments: Any, **options: Any) -> None:
-        if row[3] == poison and len(raised) < times:
-            raised.append(row[0])
-            raise RuntimeError("the fold broke")
-        real(statistics, row, *arguments, **options)
-
-    model_state.fold_row = fold_row
-    try:
-        yield raised
-    finally:
-        model_state.fold_row = real
 
 
 def _told(number: int, model: str = "m", poisonous: bool = False) -> Any:

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from handicapper.actors import Learner, verify_state
+from handicapper.actors import Learner, snapshotter, verify_state
 from handicapper.actors.archive import Archive
-from handicapper.actors.router import TakeSnapshot
+from handicapper.actors.persister import JournalBatch
+from handicapper.actors.requests import TakeSnapshot
 from handicapper.actors.runtime.cell import Ping
+from handicapper.actors.snapshot import BookSealer
+from handicapper.actors.snapshotter import Snapshotter
+from handicapper.actors.state.entries import ResumeModel
 from handicapper.actors.store import Store
 from handicapper.protocol.messages import MarketResolved
 
@@ -78,3 +82,85 @@ def test_snapshot_begun_when_another_ends_contains_what_the_models_were_told_of_
     assert report.ok, report
     with Learner(tmp_path / "copy") as reopened:
         assert reopened.report("m").n == 3
+
+
+def _outcome(learner: Learner, name: str) -> None:
+    learner.record_outcome(
+        prediction_id=name, model_id="m", predicted_outcome="YES", actual_outcome="YES", resolved_at=1
+    )
+
+
+def test_what_was_written_ahead_for_a_snapshot_that_never_came_is_dropped_when_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies after the settled markets of a snapshot were written with a commit, before the snapshot."""
+    writing = Turnstile()
+    sealing = Turnstile()
+    with Learner(tmp_path / "state") as learner:
+        for number in range(20):
+            _outcome(learner, f"t-{number}")
+        with monkeypatch.context() as patch:
+            patch.setattr(BookSealer, "index_run", writing.before(BookSealer.index_run))
+            patch.setattr(Snapshotter, "_write", sealing.before(Snapshotter._write))
+            learner._engine.router.tell(TakeSnapshot())
+            # The router is held between sealing and writing: a commit by the persister takes the records along.
+            sealing.wait_entered()
+            learner._engine.persister.tell(
+                JournalBatch(learner.statistics().seq + 1, 0, [ResumeModel("m")], [], lambda error: None)
+            )
+            learner._engine.persister.ask(Ping(), timeout=DEADLINE_SECONDS)
+            ahead = list(learner._engine.store.settled_markets())
+            shutil.copytree(tmp_path / "state", tmp_path / "copy")
+            sealing.release()
+            writing.wait_entered()
+            writing.release()
+    assert len(ahead) == 20
+    assert verify_state(tmp_path / "copy").ok
+    with Learner(tmp_path / "copy") as reopened:
+        assert list(reopened._engine.store.settled_markets()) == []
+        assert reopened.report("m").n == 20
+        assert reopened.record_outcome(
+            prediction_id="t-3", model_id="m", predicted_outcome="YES", actual_outcome="YES", resolved_at=1
+        ).duplicate
+        reopened.snapshot()
+        assert len(list(reopened._engine.store.settled_markets())) == 20
+    assert verify_state(tmp_path / "copy").ok
+
+
+def test_inputs_go_on_between_the_pieces_of_a_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece seals one market; markets that resolve before their piece are saved as they were at the cut."""
+    monkeypatch.setattr(snapshotter, "SEAL_ITEMS", 1)
+    monkeypatch.setattr(snapshotter, "LEAVE_MARKETS", 1)
+    monkeypatch.setattr(snapshotter, "NOTE_NUMBERS", 1)
+    with Learner(tmp_path / "state") as learner:
+        for number in range(50):
+            _predict(learner, str(number))
+            _outcome(learner, f"t-{number}")
+        pending = learner.snapshot_nowait()
+        replies = [
+            learner.resolve_market_nowait(MarketResolved(market_id=str(number), winner="YES", resolved_at=1))
+            for number in reversed(range(50))
+        ]
+        replies += [
+            learner.record_prediction_nowait(
+                prediction_id=f"t-{number}",
+                model_id="m",
+                market_id="late",
+                outcome="YES",
+                confidence=0.6,
+                predicted_at=0,
+            )
+            for number in range(50)
+        ]
+        for reply in replies:
+            reply.get(DEADLINE_SECONDS)
+        assert pending.get(DEADLINE_SECONDS).markets == 100
+        shutil.copytree(tmp_path / "state", tmp_path / "copy")
+        assert learner.statistics().predictions_pending == 0
+        assert learner.verify().ok
+    for name in ("state", "copy"):
+        assert verify_state(tmp_path / name).ok
+        with Learner(tmp_path / name) as reopened:
+            assert reopened.report("m").n == 100

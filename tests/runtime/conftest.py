@@ -50,6 +50,21 @@ class Gate:
         self._released.set()
 
 
+class Calls:
+    """Counts the calls to come, and lets a thread wait for one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._called = threading.Semaphore(0)
+
+    def __call__(self) -> None:
+        self.count += 1
+        self._called.release()
+
+    def wait(self) -> bool:
+        return self._called.acquire(timeout=DEADLINE_SECONDS)
+
+
 def raising(error: BaseException) -> Callable[[], Any]:
     """A message for ``Recorder`` that makes its handler raise."""
 
@@ -92,3 +107,16 @@ def dispatcher(make_dispatcher: Callable[..., Dispatcher]) -> Dispatcher:
 def unhelped(make_dispatcher: Callable[..., Dispatcher]) -> Dispatcher:
     """One worker and nobody else: what runs, runs on that thread."""
     return make_dispatcher(helped=False)
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture
+def driven(calls: Calls) -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher("driven", workers=0, wake=calls)
+    dispatcher.start()
+    yield dispatcher
+    assert dispatcher.stop(DEADLINE_SECONDS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from handicapper.actors.records import encode
 from handicapper.actors.state.book import Book
 from handicapper.actors.state.entries import ExpirePredictions, ResetModel, RulesInForce
 from handicapper.actors.state.intake import Intake
@@ -208,6 +209,37 @@ def test_loose_market_that_merged_while_a_save_failed_is_not_saved_again() -> No
     cut = book.cut()
     assert len(cut.merged) == 1
     assert not cut.markets.keys() & set(cut.merged)
+
+
+def test_market_that_changes_while_it_is_saved_is_saved_as_it_was_at_the_cut() -> None:
+    intake = intake_of(prediction("p1"), outcome("p2"))
+    book = intake.book
+    cut = book.cut()
+    before = {ordinal: encode(market) for ordinal, market in cut.markets.items()}
+    intake.accept(resolved())
+    intake.accept(prediction("p2"))
+    assert {o: encode(cut.kept.get(o) or market) for o, market in cut.markets.items()} == before
+    assert all(encode(market) != before[o] for o, market in cut.markets.items())
+    # Sealed by now: nothing is kept of what changes later.
+    cut.sealed_through, cut.kept = max(cut.markets), {}
+    intake.accept(resolved(revision=1))
+    assert cut.kept == {}
+
+
+def test_market_brought_back_while_others_leave_leaves_again() -> None:
+    intake = intake_of(outcome("p1"), outcome("p2"))
+    book = intake.book
+    book.cut()
+    assert book.leave_some(1) == 1
+    gone = [name for name in ("p1", "p2") if name not in book.by_prediction]
+    again = intake_of(outcome(gone[0])).book.by_prediction[gone[0]]
+    book.admit(again)
+    book.leave()
+    assert gone[0] not in book.by_prediction
+    assert book.leave_some(5) == 1
+    assert book.leave_some(5) is None
+    assert not book.markets
+    book.check_invariants()
 
 
 def test_market_brought_back_that_became_pending_again_does_not_leave() -> None:

@@ -24,6 +24,10 @@ numbers = st.integers(0, 2**61 - 1)
 pairs = st.lists(st.tuples(st.integers(0, 30) | numbers, st.integers(1, 50)), max_size=60)
 
 
+def run_of(rows: list[tuple[int, int]]) -> bytes:
+    return build_run([number for number, _ in rows], [ordinal for _, ordinal in rows])
+
+
 @given(st.lists(numbers, max_size=200), st.lists(numbers, max_size=20))
 def test_filter_never_denies_an_id_it_holds(added: list[int], later: list[int]) -> None:
     seen = BloomFilter(1)
@@ -96,7 +100,7 @@ def test_prime_is_one() -> None:
 
 @given(pairs, numbers)
 def test_run_finds_exactly_the_ordinals_of_a_fingerprint(rows: list[tuple[int, int]], absent: int) -> None:
-    run = build_run(rows)
+    run = run_of(rows)
     for number in {n for n, _ in rows} | {absent}:
         assert look_up(run, number) == sorted(o for n, o in rows if n == number)
     assert sorted(int(n) for n in run_fingerprints(run)) == sorted(n for n, _ in rows)
@@ -105,7 +109,7 @@ def test_run_finds_exactly_the_ordinals_of_a_fingerprint(rows: list[tuple[int, i
 @given(st.lists(pairs, min_size=1, max_size=6), st.integers(0, 50))
 def test_merged_runs_find_what_any_of_them_found(runs: list[list[tuple[int, int]]], drop_below: int) -> None:
     every = {row for rows in runs for row in rows}
-    merged = merge_runs([build_run(rows) for rows in runs], drop_below)
+    merged = merge_runs([run_of(rows) for rows in runs], drop_below)
     kept = {(n, o) for n, o in every if o >= drop_below}
     assert len(merged) == 16 * len(kept)
     for number in {n for n, _ in every}:
@@ -114,5 +118,5 @@ def test_merged_runs_find_what_any_of_them_found(runs: list[list[tuple[int, int]
 
 @given(st.lists(pairs, min_size=2, max_size=6))
 def test_merging_runs_in_two_steps_equals_merging_them_at_once(runs: list[list[tuple[int, int]]]) -> None:
-    built = [build_run(rows) for rows in runs]
+    built = [run_of(rows) for rows in runs]
     assert merge_runs([merge_runs(built[:1]), merge_runs(built[1:])]) == merge_runs(built)

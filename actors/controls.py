@@ -1,0 +1,163 @@
+"""What an operator says and wants to know: pauses, resets, snapshots, settings, checks, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from ..config import Settings, check_settings
+from ..protocol.messages import DeadLetter, Receipt, SnapshotReceipt, Statistics, VerifyReport
+from ..protocol.validation import check_id, check_text, check_time
+from .calls import TIMEOUT_SECONDS, Reply
+from .engine import Engine
+from .monitoring import letters_of, statistics_of
+from .requests import TakeSnapshot
+from .settings_change import SettingsChange
+from .state.entries import PauseModel, ResetModel, ResumeModel
+from .state.intake import Submission
+from .verify import verify_learner
+from .watching import LearnerEvent
+
+__all__ = ["Controls"]
+
+
+class Controls:
+    """The part of a :class:`.learner.Learner` that is for who runs it."""
+
+    _engine: Engine
+
+    # ---------------------------------------------------------------- models
+
+    def pause(
+        self,
+        model_id: str,
+        until: int | datetime | None = None,
+        reason: str = "",
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> Receipt:
+        """Take a model out of selection and trading, until an event time or until resumed; it still learns.
+
+        Raises:
+            UnknownModelError: it was never seen.
+
+        """
+        return self._engine.call(_pause(model_id, until, reason), timeout)
+
+    def pause_nowait(
+        self, model_id: str, until: int | datetime | None = None, reason: str = ""
+    ) -> Reply[Receipt]:
+        """The same without waiting."""
+        return self._control(_pause(model_id, until, reason))
+
+    def resume(self, model_id: str, *, timeout: float = TIMEOUT_SECONDS) -> Receipt:
+        """End a pause.
+
+        Raises:
+            UnknownModelError: it was never seen.
+
+        """
+        return self._engine.call(ResumeModel(check_id("model_id", model_id)), timeout)
+
+    def resume_nowait(self, model_id: str) -> Reply[Receipt]:
+        """The same without waiting."""
+        return self._control(ResumeModel(check_id("model_id", model_id)))
+
+    def reset(self, model_id: str, reason: str = "", *, timeout: float = TIMEOUT_SECONDS) -> Receipt:
+        """Forget what a model has learned; its pending predictions still count when they resolve.
+
+        Raises:
+            UnknownModelError: it was never seen.
+
+        """
+        return self._engine.call(_reset(model_id, reason), timeout)
+
+    def reset_nowait(self, model_id: str, reason: str = "") -> Reply[Receipt]:
+        """The same without waiting."""
+        return self._control(_reset(model_id, reason))
+
+    def snapshot(self, *, timeout: float = TIMEOUT_SECONDS) -> SnapshotReceipt:
+        """Write a snapshot of everything up to now; restart replays only what comes after it.
+
+        Raises:
+            StoreFailedError: it could not be written.
+
+        """
+        return self.snapshot_nowait().get(timeout)
+
+    def snapshot_nowait(self) -> Reply[SnapshotReceipt]:
+        """The same without waiting."""
+        reply: Reply[SnapshotReceipt] = Reply(self._engine.router.cell)
+        self._engine.ask(self._engine.router, TakeSnapshot(reply), reply)
+        return reply
+
+    # -------------------------------------------------------------- settings
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._engine.settings
+
+    def apply_settings(self, settings: Settings, *, timeout: float = TIMEOUT_SECONDS) -> SettingsChange:
+        """Let other settings hold from now on, as far as they can while the learner runs.
+
+        The rules of learning are journaled, and hold for every input that comes after them. ``persistence``
+        (but for ``save_interval_secs``), ``limits`` and ``supervision`` need another opening; ``server`` is
+        for whoever serves the learner. What holds afterwards is :attr:`settings`.
+
+        Raises:
+            SettingsError: they are wrong; nothing changed.
+            StoreFailedError: the rules could not be journaled; nothing changed.
+
+        """
+        return self._engine.apply_settings(check_settings(settings), timeout)
+
+    # ------------------------------------------------------- what is going on
+
+    def statistics(self) -> Statistics:
+        """What the learner is doing, and how it is."""
+        self._engine.check_open()
+        self._engine.settle(TIMEOUT_SECONDS)
+        return statistics_of(self._engine)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """The newest messages nobody could handle, oldest first."""
+        return letters_of(self._engine)
+
+    def add_dead_letter(self, recipient: str, reason: BaseException, message: object) -> None:
+        """Keep a message that could not be taken in and whose sender cannot be told, with the reason."""
+        self._engine.dead_letters.add(recipient, str(reason), message, 1)
+
+    def verify(self) -> VerifyReport:
+        """Check everything stored, as :func:`.verify.verify_state` does, while inputs go on.
+
+        What is compared is the state as of an input that is durable while this runs: the models are saved
+        first, so that what they hold is compared too. Takes as long as folding the whole journal, and its memory.
+
+        Raises:
+            ClosedError: the learner is closed, or was meanwhile.
+
+        """
+        return verify_learner(self._engine)
+
+    def watch(self, listener: Callable[[LearnerEvent], object]) -> Callable[[], None]:
+        """Call ``listener`` with each :data:`.watching.LearnerEvent` from now on; the result ends that.
+
+        It is called by the actor that has the news, and should only pass it on: what it does delays everybody,
+        and a call that waits may wait for itself. A model is told before its listeners are, so whoever
+        asks on hearing has the news in the answer; the input may not be durable by then. What it raises is
+        logged.
+        """
+        return self._engine.watchers.add(listener)
+
+    def _control(self, entry: Submission) -> Reply[Receipt]:
+        return self._engine.submit([entry], single=True)
+
+
+def _pause(model_id: str, until: int | datetime | None, reason: str) -> PauseModel:
+    until_ns = None if until is None else check_time("until", until)
+    return PauseModel(check_id("model_id", model_id), until_ns, check_text("reason", reason))
+
+
+def _reset(model_id: str, reason: str) -> ResetModel:
+    return ResetModel(check_id("model_id", model_id), check_text("reason", reason))

@@ -1,0 +1,70 @@
+"""What a learner is doing, read without stopping anybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..protocol.errors import ClosedError
+from ..protocol.messages import DeadLetter, Statistics
+from .engine import Engine
+
+__all__ = ["letters_of", "statistics_of"]
+
+
+def statistics_of(engine: Engine) -> Statistics:
+    """Counters and states as they are now.
+
+    Raises:
+        ClosedError: the learner is closed.
+
+    """
+    engine.check_open()
+    persister: Any = engine.persister.cell.actor
+    router: Any = engine.router.cell.actor
+    if persister is None or router is None:
+        raise ClosedError(f"the learner on {engine.directory.path} is closed")
+    supervisor: Any = engine.supervisor.cell.actor
+    failure = persister.failure or router.failure
+    counters, book, snapshots = router.intake.counters, router.book, router.snapshots
+    return Statistics(
+        state="failed" if failure is not None else "accepting",
+        failure=str(failure) if failure is not None else None,
+        seq=book.seq,
+        durable_seq=persister.durable_seq,
+        snapshot_seq=snapshots.seq,
+        snapshot_failures=snapshots.failures,
+        models=len(engine.roster.refs),
+        models_failed=tuple(sorted(engine.roster.failed)),
+        markets_open=book.open_markets,
+        predictions_pending=book.pending,
+        settled_in_memory=len(book.by_prediction) - book.pending,
+        predictions=counters.predictions,
+        resolutions=counters.resolutions,
+        outcomes=counters.outcomes,
+        duplicates=counters.duplicates,
+        refused=counters.refused,
+        scored=counters.scored,
+        revised=counters.revised,
+        commits=persister.commits,
+        journal_bytes=persister.journal_bytes,
+        in_flight=engine.admission.in_flight,
+        restarts=0 if supervisor is None else supervisor.restarts,
+        dead_letters=engine.dead_letters.total,
+        quarantined=engine.quarantined,
+        opened_in_seconds=engine.opened_in_seconds,
+        replayed=engine.replayed,
+    )
+
+
+def letters_of(engine: Engine) -> list[DeadLetter]:
+    """The newest dead letters."""
+    return [
+        DeadLetter(
+            recipient=letter.recipient,
+            reason=letter.reason,
+            message=letter.message,
+            attempts=letter.attempts,
+            at=letter.at_ns,
+        )
+        for letter in engine.dead_letters.latest()
+    ]

@@ -1,0 +1,152 @@
+"""Folding rows into a model's statistics: what is learned of each outcome, in order.
+
+The rules are those of :mod:`..learning`. The ones that take every outcome are written out here, in loops over a
+run of rows, because a call and the fields of a struct cost more than the rule itself; they give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp2
+from typing import Final
+
+from ...config.settings import LearningRules
+from ..learning.calibration import FIELDS
+from ..learning.scores import brier_loss, log_loss
+from ..learning.threshold import relax_threshold
+from .history import History, Row
+from .statistics import LearnedStatistics
+
+__all__ = ["ROWS_PER_WINDOW", "fold_rows", "slide_window"]
+
+ROWS_PER_WINDOW: Final = 16
+"""An outcome leaves the calibration window after this many windows of outcomes, with or without a confidence."""
+
+
+def fold_rows(
+    s: LearnedStatistics, rows: Sequence[Row], first: int, rules: LearningRules, history: History
+) -> None:
+    """Fold rows, which are numbers ``first`` and on of ``history``, into the statistics, in place.
+
+    If it raises, the statistics are half folded.
+    """
+    taught = s.n
+    _fold_evidence(s, rows, rules)
+    _fold_calibration(s, rows)
+    _fold_threshold(s, rows, first, taught, rules, history)
+
+
+def _fold_evidence(s: LearnedStatistics, rows: Sequence[Row], rules: LearningRules) -> None:
+    """Posterior and EMA: ``learning.posterior.add_outcome`` and ``learning.ema.ema_update``."""
+    half_life_ns = rules.decay_half_life_seconds * 1e9
+    alpha, keep = rules.ema_alpha, 1.0 - rules.ema_alpha
+    n, ema, x_sum = s.n, s.ema_accuracy, s.x_sum
+    successes, failures, evidence_at_ns, last_at_ns = s.successes, s.failures, s.evidence_at_ns, s.last_at_ns
+    for _, at_ns, x, _, _ in rows:
+        if x != x:
+            continue
+        n += 1
+        x_sum += x
+        ema = alpha * x + keep * ema
+        if n == 1:
+            successes, failures, evidence_at_ns, last_at_ns = x, 1.0 - x, at_ns, at_ns
+            continue
+        if at_ns > evidence_at_ns:
+            factor = exp2((evidence_at_ns - at_ns) / half_life_ns)
+            successes, failures = successes * factor + x, failures * factor + (1.0 - x)
+            evidence_at_ns = at_ns
+        elif at_ns == evidence_at_ns:
+            successes, failures = successes + x, failures + (1.0 - x)
+        else:
+            factor = exp2((at_ns - evidence_at_ns) / half_life_ns)
+            successes, failures = successes + x * factor, failures + (1.0 - x) * factor
+        if at_ns > last_at_ns:
+            last_at_ns = at_ns
+    s.n, s.ema_accuracy, s.x_sum = n, ema, x_sum
+    s.successes, s.failures, s.evidence_at_ns, s.last_at_ns = successes, failures, evidence_at_ns, last_at_ns
+
+
+def _fold_calibration(s: LearnedStatistics, rows: Sequence[Row]) -> None:
+    """Bins and scores over everything: ``learning.calibration.add_to_bins``."""
+    bins = s.bins
+    count, last = len(bins) // FIELDS, len(bins) - FIELDS
+    x_squared_sum, log_loss_sum = s.x_squared_sum, s.log_loss_sum
+    for _, _, x, confidence, price in rows:
+        if confidence != confidence or x != x:
+            continue
+        place = int(confidence * count) * FIELDS
+        if place > last:
+            place = last
+        bins[place] += 1.0
+        bins[place + 1] += confidence
+        bins[place + 2] += x
+        bins[place + 3] += confidence * confidence
+        bins[place + 4] += confidence * x
+        x_squared_sum += x * x
+        log_loss_sum += log_loss(confidence, x)
+        if price == price:
+            s.priced += 1
+            s.price_brier_sum += brier_loss(price, x)
+            s.priced_brier_sum += brier_loss(confidence, x)
+    s.x_squared_sum, s.log_loss_sum = x_squared_sum, log_loss_sum
+
+
+def _fold_threshold(
+    s: LearnedStatistics, rows: Sequence[Row], first: int, n: int, rules: LearningRules, history: History
+) -> None:
+    """The threshold relaxes to each row's time, then steps against the error of the calibration window:
+    ``learning.threshold.adjust_threshold``. ``n`` is how many outcomes were learned from before."""
+    size, span = rules.calibration_window, ROWS_PER_WINDOW * rules.calibration_window
+    enabled, n_min, rate = rules.enabled, rules.min_predictions_for_adaptation, rules.adjustment_rate
+    initial, lowest, highest = rules.initial_threshold, rules.min_threshold, rules.max_threshold
+    theta, theta_at_ns, count, error_sum = s.threshold, s.threshold_at_ns, s.window_count, s.window_error_sum
+    for end, (_, at_ns, x, confidence, _) in enumerate(rows, first + 1):
+        if count and end - s.window_start > span:
+            count, error_sum = _slide(s, count, error_sum, size, history, end)
+        if x != x:
+            continue
+        n += 1
+        if n == 1:
+            theta_at_ns = at_ns
+        if confidence == confidence:
+            if count == 0:
+                s.window_start, error_sum = end - 1, 0.0
+            error_sum += confidence - x
+            count += 1
+            if count > size:
+                count, error_sum = _slide(s, count, error_sum, size, history, end)
+        if not enabled:
+            continue
+        if at_ns > theta_at_ns:
+            if theta != initial:  # there it stays
+                theta = relax_threshold(
+                    theta, initial, at_ns - theta_at_ns, rules.relaxation_half_life_seconds
+                )
+            theta_at_ns = at_ns
+        if count and n >= n_min:
+            theta += rate * (error_sum / count)
+            if theta < lowest:
+                theta = lowest
+            elif theta > highest:
+                theta = highest
+    s.threshold, s.threshold_at_ns, s.window_count, s.window_error_sum = theta, theta_at_ns, count, error_sum
+
+
+def slide_window(s: LearnedStatistics, size: int, history: History, end: int) -> None:
+    """Let the oldest outcomes leave the calibration window until it holds at most ``size``, and none from
+    before the last ``ROWS_PER_WINDOW · size`` rows: rows without a confidence must not pile up behind it."""
+    s.window_count, s.window_error_sum = _slide(s, s.window_count, s.window_error_sum, size, history, end)
+
+
+def _slide(
+    s: LearnedStatistics, count: int, error_sum: float, size: int, history: History, end: int
+) -> tuple[int, float]:
+    start, span = s.window_start, ROWS_PER_WINDOW * size
+    while count > size or (count and end - start > span):
+        _, _, old_x, old_confidence, _ = history[start]
+        start += 1
+        if old_x == old_x and old_confidence == old_confidence:
+            error_sum -= old_confidence - old_x
+            count -= 1
+    s.window_start = start
+    return count, error_sum

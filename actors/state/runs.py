@@ -1,0 +1,93 @@
+"""Runs of inputs that need no decision, taken in by one loop.
+
+Most inputs are the first to say anything about their prediction. For them :mod:`.decisions` finds nothing to
+decide and :meth:`.book.Book.apply` goes one of its ways; the same effects are written out here, without the
+calls and look-ups in between, at half the cost. Whatever is not so plain ends the run, and goes the usual way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...protocol.messages import Prediction, Receipt, TradeOutcome
+from .book import Book
+from .delivery import Deliveries, Delivery
+from .market import Market, Ticket, loose_market_id, loose_row
+
+__all__ = ["take_outcomes", "take_predictions"]
+
+
+def take_outcomes(book: Book, items: Sequence[Any], start: int, out: Deliveries, receipts: list[Any]) -> int:
+    """Take in trade outcomes of known models from ``items[start]`` on, as long as nothing is known of their
+    predictions; returns how many. Each settles by itself, as in ``Book.apply``."""
+    known, markets, unsaved, models = book.by_prediction, book.markets, book.unsaved, book.controls
+    first_seq = seq = book.seq
+    for index in range(start, len(items)):
+        outcome = items[index]
+        if type(outcome) is not TradeOutcome:
+            break
+        prediction_id, model_id = outcome.prediction_id, outcome.model_id
+        if prediction_id in known or model_id not in models:
+            break
+        seq += 1
+        row = loose_row(outcome, seq)
+        ticket = Ticket(seq, None, None, outcome, seq, row, seq)
+        market_id = loose_market_id(prediction_id)
+        market = Market(market_id, seq, (), {prediction_id: ticket})
+        markets[market_id] = known[prediction_id] = unsaved[seq] = market
+        delivery = out.get(model_id)
+        if delivery is None:
+            out[model_id] = Delivery(seq, seq, [row])
+        else:
+            delivery.seq = seq
+            delivery.events.append(row)
+        receipts.append(Receipt(seq=seq, scored=1))
+    book.seq = seq
+    return seq - first_seq
+
+
+def take_predictions(
+    book: Book, items: Sequence[Any], start: int, out: Deliveries, receipts: list[Any]
+) -> int:
+    """Take in predictions of known models from ``items[start]`` on, as long as nothing is known of them, their
+    markets have no resolution, they do not expire and there is room; returns how many. Each is pending then,
+    as in ``Book.apply``."""
+    known, markets, unsaved, models = book.by_prediction, book.markets, book.unsaved, book.controls
+    first_seq = seq = book.seq
+    seq_max = seq + book.pending_max - book.pending
+    for index in range(start, len(items)):
+        prediction = items[index]
+        if type(prediction) is not Prediction or seq >= seq_max or prediction.expires_at is not None:
+            break
+        prediction_id, model_id, market_id = (
+            prediction.prediction_id,
+            prediction.model_id,
+            prediction.market_id,
+        )
+        if prediction_id in known or model_id not in models:
+            break
+        market = markets.get(market_id)
+        if market is None:
+            seq += 1
+            market = Market(market_id, seq, (), {prediction_id: Ticket(seq, prediction)}, 1)
+            markets[market_id] = unsaved[seq] = market
+            book.open_markets += 1
+        elif market.rulings or book.saving is not None:
+            break  # while a cut is being saved, its markets are kept as they were at the cut
+        else:
+            seq += 1
+            market.tickets[prediction_id] = Ticket(seq, prediction)
+            book.open_markets += market.pending == 0
+            market.pending += 1
+            unsaved[market.ordinal] = market
+        known[prediction_id] = market
+        delivery = out.get(model_id)
+        if delivery is None:
+            delivery = out[model_id] = Delivery(seq, seq, [])
+        delivery.seq = seq
+        delivery.ungated += 1
+        receipts.append(Receipt(seq=seq))
+    book.seq = seq
+    book.pending += seq - first_seq
+    return seq - first_seq

@@ -1,0 +1,127 @@
+"""What a learner tells whoever watches it: which models learned something, and what became of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+from msgspec import Struct
+
+from .log import get_logger
+from .state.delivery import Delivery
+from .state.entries import PauseModel, ResetModel, ResumeModel
+from .state.events import Counted, Paused, Resumed, Scored
+
+__all__ = [
+    "LearnerEvent",
+    "Listener",
+    "ModelFailed",
+    "ModelPaused",
+    "ModelReset",
+    "ModelRestarted",
+    "ModelResumed",
+    "ParametersTouched",
+    "Watchers",
+    "event_of",
+    "touched",
+]
+
+_log = get_logger("watching")
+
+
+class ParametersTouched(Struct, frozen=True):
+    """A batch of inputs taught these models something; whoever asks them now, hears it in the answer."""
+
+    model_ids: frozenset[str]
+
+
+class ModelPaused(Struct, frozen=True):
+    """A model was taken out of selection and trading."""
+
+    model_id: str
+    until: int | None
+    """Event time in ns; None: until resumed."""
+    reason: str
+
+
+class ModelResumed(Struct, frozen=True):
+    """A pause was ended by hand (one that ends by its time is not announced)."""
+
+    model_id: str
+
+
+class ModelReset(Struct, frozen=True):
+    """A model was made to forget what it had learned."""
+
+    model_id: str
+
+
+class ModelRestarted(Struct, frozen=True):
+    """A model's actor raised, and was rebuilt from its history."""
+
+    model_id: str
+
+
+class ModelFailed(Struct, frozen=True):
+    """A model was given up; the others go on."""
+
+    model_id: str
+    reason: str
+
+
+LearnerEvent = ParametersTouched | ModelPaused | ModelResumed | ModelReset | ModelRestarted | ModelFailed
+Listener = Callable[[LearnerEvent], Any]
+
+
+class Watchers:
+    """Who is told. ``listeners`` is replaced as a whole, so that whoever tells needs no lock."""
+
+    def __init__(self) -> None:
+        self.listeners: tuple[Listener, ...] = ()
+        self._changing = Lock()
+
+    def add(self, listener: Listener) -> Callable[[], None]:
+        """Tell ``listener`` from now on; returns what ends it, which may be called again."""
+
+        # Listed as an object of its own: the same function may listen twice, and stop once.
+        def told(event: LearnerEvent) -> None:
+            listener(event)
+
+        def remove() -> None:
+            with self._changing:
+                self.listeners = tuple(other for other in self.listeners if other is not told)
+
+        with self._changing:
+            self.listeners = (*self.listeners, told)
+        return remove
+
+    def tell(self, event: LearnerEvent) -> None:
+        """Tell everybody, in this thread; one that raises is logged, and told the next event all the same."""
+        for listener in self.listeners:
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001  # the listener's fault is not the actor's that tells
+                _log.error("listener raised", told=type(event).__name__, error=repr(error), exc_info=True)
+
+
+def touched(deliveries: list[tuple[str, Delivery]]) -> frozenset[str]:
+    """The models that learn something from what they are told."""
+    return frozenset(
+        model_id for model_id, delivery in deliveries if any(map(_teaches, reversed(delivery.events)))
+    )
+
+
+def _teaches(event: Any) -> bool:
+    if type(event) is Scored:
+        return event.x == event.x
+    return not isinstance(event, Counted | Paused | Resumed)
+
+
+def event_of(control: PauseModel | ResumeModel | ResetModel) -> LearnerEvent:
+    """What to tell of an operator's input."""
+    if isinstance(control, PauseModel):
+        return ModelPaused(control.model_id, control.until_ns, control.reason)
+    if isinstance(control, ResumeModel):
+        return ModelResumed(control.model_id)
+    return ModelReset(control.model_id)
