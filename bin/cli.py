@@ -17,6 +17,7 @@ from ..protocol.errors import HandicapperError
 from . import exit_codes
 from .config_commands import config_group
 from .replay import replay_command
+from .serve import serve_command
 from .simulate import simulate_command
 from .state_commands import STATE_COMMANDS
 from .tables import printable
@@ -49,6 +50,7 @@ def cli() -> None:
 
 cli.add_command(replay_command)
 cli.add_command(simulate_command)
+cli.add_command(serve_command)
 cli.add_command(config_group)
 for _command in STATE_COMMANDS:
     cli.add_command(_command)

@@ -24,8 +24,11 @@ __all__ = [
     "DIFFERENCES",
     "INTERNAL",
     "INTERRUPTED",
+    "NOT_PERMITTED",
     "OK",
+    "PROTOCOL",
     "TERMINATED",
+    "UNREACHABLE",
     "exit_code_of",
 ]
 
@@ -34,9 +37,12 @@ DIFFERENCES = 1
 BAD_USAGE = 64
 BAD_DATA = 65
 CANNOT_OPEN_INPUT = 66
+UNREACHABLE = 69
 INTERNAL = 70
 CANNOT_WRITE = 73
 BUSY = 75
+PROTOCOL = 76
+NOT_PERMITTED = 77
 BAD_SETTINGS = 78
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -48,10 +54,13 @@ DESCRIPTIONS: dict[int, str] = {
     BAD_USAGE: "wrong arguments",
     BAD_DATA: "the input is wrong (named with file, line and column), or the state cannot be read",
     CANNOT_OPEN_INPUT: "an input file, state directory or model is not there",
+    UNREACHABLE: "no daemon answers at that address, or the connection was lost",
     INTERNAL: "an error inside handicapper",
-    CANNOT_WRITE: "the state directory or an output cannot be created or written",
-    BUSY: "busy: another process holds the state directory, or a deadline passed; try again",
-    BAD_SETTINGS: "the settings are wrong; every problem is named",
+    CANNOT_WRITE: "the state directory, a socket or an output cannot be created or written",
+    BUSY: "busy: another process holds the state directory or address, or a deadline passed",
+    PROTOCOL: "the daemon speaks another version of the protocol, or something else",
+    NOT_PERMITTED: "the daemon wants another token",
+    BAD_SETTINGS: "the settings, an address or a token file are wrong; every problem is named",
     INTERRUPTED: "interrupted (SIGINT)",
     BROKEN_PIPE: "the reader of the output went away (SIGPIPE)",
     TERMINATED: "terminated (SIGTERM)",
@@ -63,9 +72,16 @@ _OF_CODE: dict[str, int] = {
     "INPUT_UNREADABLE": CANNOT_OPEN_INPUT,
     "STATE_MISSING": CANNOT_OPEN_INPUT,
     "SETTINGS_INVALID": BAD_SETTINGS,
+    "CONNECTION_LOST": UNREACHABLE,
+    "PROTOCOL_UNSUPPORTED": PROTOCOL,
+    "BAD_MESSAGE": PROTOCOL,
+    "UNFRAMEABLE": PROTOCOL,
+    "UNAUTHENTICATED": NOT_PERMITTED,
     "BUSY": BUSY,
     "DEADLINE_EXCEEDED": BUSY,
     "STATE_LOCKED": BUSY,
+    "ADDRESS_IN_USE": BUSY,
+    "ADDRESS_UNUSABLE": CANNOT_WRITE,
     "STATE_ERROR": CANNOT_WRITE,
     "STORE_FAILED": CANNOT_WRITE,
     "OUTPUT_UNWRITABLE": CANNOT_WRITE,

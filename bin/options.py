@@ -10,7 +10,7 @@ import click
 
 from .times import parse_time_ns
 
-__all__ = ["STAKE", "TIME", "config_option", "json_option", "required_state_option"]
+__all__ = ["STAKE", "TIME", "config_option", "json_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,14 +58,4 @@ config_option = click.option(
     envvar="HANDICAPPER_CONFIG",
     show_envvar=True,
     help="Settings file; see 'handicapper config show'.",
-)
-
-required_state_option = click.option(
-    "--state",
-    "state_dir",
-    metavar="DIR",
-    envvar="HANDICAPPER_STATE",
-    show_envvar=True,
-    required=True,
-    help="State directory; must exist.",
 )

@@ -26,11 +26,12 @@ from .rows import read_rows
 from .sources import STDIN, TextSource
 from .stream import EventStream, merge_rows
 from .tables import show
+from .target import connect_option, connected
 
 if TYPE_CHECKING:
-    from ..actors import Learner
     from ..config import Settings
     from ..protocol.messages import ModelReport
+    from .target import Asked
 
 __all__ = ["replay_command"]
 
@@ -55,6 +56,7 @@ class _Result(NamedTuple):
     # Not from HANDICAPPER_STATE: a replay must not end up in a live state by accident.
     help="State directory, created if missing and kept. Without it a temporary one is used and removed.",
 )
+@connect_option
 @config_option
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of the Thompson draws.")
 @click.option("--stake", type=STAKE, default="1", show_default=True, help="Money staked on every priced row.")
@@ -63,6 +65,8 @@ class _Result(NamedTuple):
 def replay_command(
     files: tuple[str, ...],
     state_dir: str | None,
+    connect: str | None,
+    token_file: str | None,
     config_file: str | None,
     seed: int | None,
     stake: Decimal,
@@ -75,18 +79,32 @@ def replay_command(
     order: event_id, predicted_at, resolved_at, model_id, outcome_label, confidence, price (may be empty)
     and actual; others are ignored. Rows are sorted by predicted_at. Times are ISO 8601 with an offset.
 
-    Every outcome is held back until its resolved_at, so that no prediction meets a later fact.
+    Every outcome is held back until its resolved_at, so that no prediction meets a later fact. With --connect
+    a running daemon is told, and what it knew before counts too.
     """
     if files.count(STDIN) > 1:
         raise click.UsageError("standard input (-) can be read only once")
+    if connect is not None and (state_dir is not None or config_file is not None or seed is not None):
+        raise click.UsageError(
+            "--state, --config and --seed are the daemon's business; leave out --connect or them"
+        )
     settings = _settings(config_file, seed)
     with contextlib.ExitStack() as stack:
         stack.enter_context(log_to_stderr())
         interrupts = stack.enter_context(Interrupts())
         sources = [stack.enter_context(TextSource(path)) for path in files]
-        directory = stack.enter_context(_state_directory(state_dir))
-        result = _run(sources, directory, settings, stake, not no_progress, interrupts)
-    kept = None if state_dir is None else state_dir
+        if connect is not None:
+
+            def opened() -> Asked:
+                return connected(connect, token_file)
+        else:
+            directory = stack.enter_context(_state_directory(state_dir))
+
+            def opened() -> Asked:
+                return open_learner(directory, settings, create=True)
+
+        result = _run(sources, opened, stake, not no_progress, interrupts)
+    kept = connect or state_dir
     if as_json:
         emit_json(_document(result, kept))
     else:
@@ -126,25 +144,24 @@ def _state_directory(given: str | None) -> Iterator[str]:
 
 def _run(
     sources: list[TextSource],
-    directory: str,
-    settings: Settings | None,
+    opened: Callable[[], Asked],
     stake: Decimal,
     progress: bool,
     interrupts: Interrupts,
 ) -> _Result:
     with contextlib.ExitStack() as stack:
         with interrupts.shielded():
-            learner = open_learner(directory, settings, create=True)
+            learner = opened()
             stack.push(_shielded_exit(learner, interrupts))
-        limits = learner.settings.limits
+        batch_items_max, in_flight_inputs_max = _bounds(learner)
         rows = merge_rows([read_rows(source.text, source.name, stake) for source in sources])
-        stream = EventStream(rows, batch_items_max=min(_BATCH_ITEMS_MAX, limits.batch_inputs_max))
+        stream = EventStream(rows, batch_items_max=batch_items_max)
         started = time.perf_counter()
         with progress_bar(sources, wanted=progress) as advance:
             counts = drive(
                 stream,
                 learner,
-                in_flight_inputs_max=min(_IN_FLIGHT_INPUTS_MAX, limits.in_flight_inputs_max),
+                in_flight_inputs_max=in_flight_inputs_max,
                 shielded=interrupts.shielded,
                 on_batch=advance,
             )
@@ -154,7 +171,18 @@ def _run(
     return _Result(stream, counts, reports, seconds)
 
 
-def _shielded_exit(learner: Learner, interrupts: Interrupts) -> Callable[..., bool | None]:
+def _bounds(learner: Asked) -> tuple[int, int]:
+    """(inputs of a batch, inputs in flight) that the learner takes; a client keeps to its daemon's by itself."""
+    settings = getattr(learner, "settings", None)
+    if settings is None:
+        return _BATCH_ITEMS_MAX, _IN_FLIGHT_INPUTS_MAX
+    limits = settings.limits
+    return min(_BATCH_ITEMS_MAX, limits.batch_inputs_max), min(
+        _IN_FLIGHT_INPUTS_MAX, limits.in_flight_inputs_max
+    )
+
+
+def _shielded_exit(learner: Asked, interrupts: Interrupts) -> Callable[..., bool | None]:
     """The learner's ``__exit__``, which no signal may break into."""
 
     def leave(*reason: Any) -> None:

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..protocol.errors import UnknownModelError
-from .errors import StateMissingError
 from .exit_codes import DIFFERENCES
 from .figures import number, report_tables
-from .opening import log_to_stderr, open_learner, settings_from
-from .options import TIME, config_option, json_option, required_state_option
+from .opening import log_to_stderr, settings_from
+from .options import TIME, json_option
 from .output import emit
 from .tables import Column, Table, fields_table
+from .target import Target, existing, opened, target_options
 from .times import format_time_ns
 
 if TYPE_CHECKING:
-    from ..actors import Learner
-    from ..protocol.messages import ModelSummary, Receipt, Selection
+    from ..protocol.messages import ModelSummary, Receipt, Selection, VerifyReport
 
 __all__ = ["STATE_COMMANDS"]
 
 
 def _state_command(name: str, short_help: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command with ``--state``, ``--config`` and ``--json``."""
+    """A command with ``--state`` or ``--connect``, ``--config`` and ``--json``."""
 
     def make(function: Callable[..., Any]) -> click.Command:
-        return click.command(name, short_help=short_help)(
-            required_state_option(config_option(json_option(function)))
-        )
+        return click.command(name, short_help=short_help)(target_options(json_option(function)))
 
     return make
 
@@ -42,37 +37,11 @@ model_argument = click.argument("model_id", metavar="MODEL")
 as_of_option = click.option("--as-of", type=TIME, help="Event time to decay the evidence to; default: now.")
 
 
-def _existing(state_dir: str) -> str:
-    """The directory, if it holds a state: looking at one must not make one."""
-    found = None
-    if not os.path.lexists(state_dir):
-        found = "does not exist"
-    elif not os.path.isdir(state_dir):
-        found = "is not a directory"
-    else:
-        from ..actors.state_directory import DATA_FILE, MARKER_FILE  # lazily: imports scipy
-
-        if not any(os.path.exists(os.path.join(state_dir, name)) for name in (DATA_FILE, MARKER_FILE)):
-            found = "holds no state"
-    if found is not None:
-        raise StateMissingError(
-            f"state directory {state_dir} {found}; 'replay --state' or a learner makes one"
-        )
-    return state_dir
-
-
-@contextlib.contextmanager
-def _opened(state_dir: str, config_file: str | None) -> Iterator[Learner]:
-    settings = settings_from(config_file)
-    with log_to_stderr(), open_learner(_existing(state_dir), settings, create=False) as learner:
-        yield learner
-
-
 @_state_command("models", "List the models.")
 @as_of_option
-def models_command(state_dir: str, config_file: str | None, as_json: bool, as_of: int | None) -> None:
+def models_command(target: Target, as_json: bool, as_of: int | None) -> None:
     """List the models, one line each."""
-    with _opened(state_dir, config_file) as learner:
+    with opened(target) as learner:
         summaries = learner.models(as_of=as_of)
     emit(as_json, {"models": summaries}, _models_table(summaries))
 
@@ -80,11 +49,9 @@ def models_command(state_dir: str, config_file: str | None, as_json: bool, as_of
 @_state_command("report", "Everything believed about a model.")
 @model_argument
 @as_of_option
-def report_command(
-    state_dir: str, config_file: str | None, as_json: bool, model_id: str, as_of: int | None
-) -> None:
+def report_command(target: Target, as_json: bool, model_id: str, as_of: int | None) -> None:
     """Everything believed about MODEL, and what it is based on."""
-    with _opened(state_dir, config_file) as learner:
+    with opened(target) as learner:
         report = learner.report(model_id, as_of=as_of)
     emit(as_json, report, *report_tables(report))
 
@@ -92,11 +59,9 @@ def report_command(
 @_state_command("params", "The adaptive parameters of a model.")
 @model_argument
 @as_of_option
-def params_command(
-    state_dir: str, config_file: str | None, as_json: bool, model_id: str, as_of: int | None
-) -> None:
+def params_command(target: Target, as_json: bool, model_id: str, as_of: int | None) -> None:
     """The adaptive parameters in force for MODEL."""
-    with _opened(state_dir, config_file) as learner:
+    with opened(target) as learner:
         params = learner.get_adaptive_params(model_id, as_of=as_of)
     if params is None:
         raise UnknownModelError(model_id)
@@ -114,15 +79,14 @@ def params_command(
 @click.option("--selection-id", help="Name of the selection; the same name draws the same numbers.")
 @as_of_option
 def sample_command(
-    state_dir: str,
-    config_file: str | None,
+    target: Target,
     as_json: bool,
     n: int,
     selection_id: str | None,
     as_of: int | None,
 ) -> None:
     """Rank the models by a Thompson sample from their posteriors, highest first."""
-    with _opened(state_dir, config_file) as learner:
+    with opened(target) as learner:
         selection = learner.thompson_sample(n=n, as_of=as_of, selection_id=selection_id)
     emit(as_json, selection, *_selection_tables(selection))
 
@@ -131,37 +95,35 @@ def sample_command(
 @model_argument
 @click.option("--until", type=TIME, help="When the pause ends by itself; default: with 'resume'.")
 @click.option("--reason", default="", help="Why; shown in reports.")
-def pause_command(
-    state_dir: str, config_file: str | None, as_json: bool, model_id: str, until: int | None, reason: str
-) -> None:
+def pause_command(target: Target, as_json: bool, model_id: str, until: int | None, reason: str) -> None:
     """Keep MODEL out of selections and reject its signals; it goes on learning."""
-    with _opened(state_dir, config_file) as learner:
+    with opened(target) as learner:
         receipt = learner.pause(model_id, until=until, reason=reason)
     _show_receipt(as_json, receipt)
 
 
 @_state_command("resume", "End the pause of a model.")
 @model_argument
-def resume_command(state_dir: str, config_file: str | None, as_json: bool, model_id: str) -> None:
+def resume_command(target: Target, as_json: bool, model_id: str) -> None:
     """End the pause of MODEL."""
-    with _opened(state_dir, config_file) as learner:
+    with opened(target) as learner:
         receipt = learner.resume(model_id)
     _show_receipt(as_json, receipt)
 
 
 @_state_command("reset", "Forget what was learned about a model.")
 @model_argument
-def reset_command(state_dir: str, config_file: str | None, as_json: bool, model_id: str) -> None:
+def reset_command(target: Target, as_json: bool, model_id: str) -> None:
     """Forget what was learned about MODEL; the journal keeps how it came about."""
-    with _opened(state_dir, config_file) as learner:
+    with opened(target) as learner:
         receipt = learner.reset(model_id)
     _show_receipt(as_json, receipt)
 
 
 @_state_command("snapshot", "Write a snapshot now.")
-def snapshot_command(state_dir: str, config_file: str | None, as_json: bool) -> None:
+def snapshot_command(target: Target, as_json: bool) -> None:
     """Write a snapshot now, so that the next start has little to replay."""
-    with _opened(state_dir, config_file) as learner:
+    with opened(target) as learner:
         receipt = learner.snapshot()
     fields = [
         ("sequence number", str(receipt.seq)),
@@ -175,14 +137,9 @@ def snapshot_command(state_dir: str, config_file: str | None, as_json: bool) -> 
 
 @_state_command("verify", "Check every record against the state.")
 @click.pass_context
-def verify_command(ctx: click.Context, state_dir: str, config_file: str | None, as_json: bool) -> None:
+def verify_command(ctx: click.Context, target: Target, as_json: bool) -> None:
     """Read back every record and derive the state again from the journal; exit with 1 on any difference."""
-    settings = settings_from(config_file)
-    directory = _existing(state_dir)
-    from ..actors import verify_state  # lazily: imports scipy
-
-    with log_to_stderr():
-        report = verify_state(directory, settings)
+    report = _verified(target)
     fields = [
         ("result", "ok" if report.ok else "DAMAGED"),
         ("records", str(report.records)),
@@ -195,6 +152,19 @@ def verify_command(ctx: click.Context, state_dir: str, config_file: str | None, 
     if not report.ok:
         sys.stdout.flush()
         ctx.exit(DIFFERENCES)
+
+
+def _verified(target: Target) -> VerifyReport:
+    """Of a directory nobody uses, without opening it for writing; or of a running daemon."""
+    if target.state_dir is None:
+        with opened(target) as learner:
+            return learner.verify()
+    settings = settings_from(target.config_file)
+    directory = existing(target.state_dir)
+    from ..actors import verify_state  # lazily: imports scipy
+
+    with log_to_stderr():
+        return verify_state(directory, settings)
 
 
 def _show_receipt(as_json: bool, receipt: Receipt) -> None:

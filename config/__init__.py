@@ -13,6 +13,7 @@ from .rules import LearningRules
 from .settings import (
     Limits,
     Persistence,
+    Server,
     Settings,
     Supervision,
     ThompsonSampling,
@@ -24,6 +25,7 @@ __all__ = [
     "LearningRules",
     "Limits",
     "Persistence",
+    "Server",
     "SettingDoc",
     "Settings",
     "Supervision",

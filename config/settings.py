@@ -1,6 +1,7 @@
 """The settings: every name, default, range and meaning is stated in these structs and nowhere else.
 
-The annotations are the single source, here and in :mod:`.learning_tables` and :mod:`.running_tables`.
+The annotations are the single source, here and in :mod:`.learning_tables`, :mod:`.running_tables` and
+:mod:`.server_table`.
 :mod:`.schema` reads them; the checks, their messages, the shipped ``online_learning.toml`` and the
 documentation all follow. As always with msgspec, a constructor checks nothing: pass what you build in
 Python through :func:`handicapper.config.check_settings` (the learner does).
@@ -18,11 +19,13 @@ from msgspec import Meta, Struct
 from .learning_tables import ThompsonSampling, Thresholds, Weights
 from .rules import LearningRules, LearnOn
 from .running_tables import Limits, Persistence, Supervision
+from .server_table import Server
 
 __all__ = [
     "LearningRules",
     "Limits",
     "Persistence",
+    "Server",
     "Settings",
     "SettingsDocument",
     "Supervision",
@@ -97,6 +100,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     persistence: Persistence = Persistence()
     limits: Limits = Limits()
     supervision: Supervision = Supervision()
+    server: Server = Server()
 
     def learning_rules(self) -> LearningRules:
         """The rules of learning these settings amount to: flat, in seconds, every default resolved.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import Any
 
@@ -47,14 +48,13 @@ def test_shipped_toml_is_the_rendered_defaults() -> None:
 
 def test_shipped_toml_has_every_key_of_the_structs() -> None:
     """A key whose default is to be absent stands there as a comment that can be uncommented."""
-    uncommented = shipped_toml().replace(
-        "\n# relaxation_half_life_hours = ", "\nrelaxation_half_life_hours = "
-    )
+    uncommented = re.sub(r"(?m)^# (?=[a-z_]+ = )", "", shipped_toml())
 
     stated = toml_keys(tomllib.loads(uncommented)["online_learning"], "online_learning")
 
     assert stated.keys() == struct_keys(Settings(), "online_learning").keys()
     assert parse_settings(uncommented).thresholds.relaxation_half_life_hours == 168.0
+    assert parse_settings(uncommented).server.tcp == "127.0.0.1:4242"
 
 
 def test_shipped_toml_explains_every_key_and_table_right_above_it() -> None:

@@ -35,7 +35,13 @@ def allowed_values(key: KeySchema) -> st.SearchStrategy[Any]:
         case "choice":
             return st.sampled_from(key.choices)
         case "string":
-            return st.from_regex(r"\A[A-Za-z0-9_]{1,57}\Z").map(lambda name: f"states_{name}")
+            names = st.from_regex(r"\A[A-Za-z0-9_]{1,57}\Z")
+            if key.name == "tcp":
+                return st.tuples(names.map(lambda name: name.replace("_", "-")), st.integers(0, 65535)).map(
+                    lambda pair: f"{pair[0]}:{pair[1]}"
+                )
+            # Letters alone would be no test of a path.
+            return names.map(lambda name: f"states_{name}" if key.name == "db_table" else f"/run/Ä '#{name}")
         case "integer":
             assert key.maximum is not None
             return st.integers(int(key.minimum), int(key.maximum))
@@ -106,6 +112,7 @@ anything = (
     | st.floats(-1, 2)
     | st.text(max_size=70)
     | st.sampled_from(["final", "posterior", "meta", "meta_", "states\n"])
+    | st.sampled_from(["localhost:65535", "localhost:65536", "[::1]:0", "::1:0", ":1", "a/b", 'a"b', "a\\b"])
     | st.lists(st.integers(), max_size=2)
     | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)
 )
