@@ -79,7 +79,7 @@ class BatchRun(Slot):
 
     def _settled(self, places: list[int], items: list[Any], pending: Pending) -> None:
         results, error = outcome_of(pending)
-        self._piece_done(places, items, results, error)
+        self._piece_done(places, items, results or [], error)
 
     def _piece_done(
         self, places: list[int], items: list[Any], results: list[Any], error: BaseException | None

@@ -6,11 +6,16 @@ byte costs no more than one that comes whole.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgpack
 
 from .errors import ProtocolError, TooLargeError, UnframeableError
 
 __all__ = ["Framer"]
+
+BUFFER_BYTES: Final = 16 * 1024
+"""What a connection's unpacker begins with (its own default is a mebibyte each); it grows as needed."""
 
 
 class Framer:
@@ -28,7 +33,7 @@ class Framer:
     def __init__(self, message_bytes_max: int) -> None:
         self._bytes_max = message_bytes_max
         # Its own bound never fires: what is kept here is bounded by feed() and by the reader that pauses.
-        self._unpacker = msgpack.Unpacker(max_buffer_size=0)
+        self._unpacker = msgpack.Unpacker(max_buffer_size=0, read_size=BUFFER_BYTES)
         self._data: bytes | bytearray = b""
         self._start = 0
         """Where in ``_data`` the next message begins."""

@@ -91,7 +91,7 @@ class InputGroup(Slot):
 
     def _done(self, pending: Pending) -> None:
         results, error = outcome_of(pending)
-        self._settle(error, results)
+        self._settle(error, results or [])
 
     def _settle(self, error: BaseException | None, results: list[Any]) -> None:
         self._error, self._results = error, results

@@ -1,12 +1,14 @@
 """Structured log records, handed to the host's ``logging``: an embedded library prints nothing by itself.
 
 Records go to the loggers ``handicapper.*`` as one line of ``key=value``; what the host does with them is
-its own business. Every record names the model, market or path it is about.
+its own business. Every record names the model, market or path it is about. A formatter that can do more
+with the keys and values than print them finds them in the record's ``fields``.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -16,10 +18,20 @@ __all__ = ["get_logger"]
 # Without it Python prints to stderr what no host handles.
 logging.getLogger("handicapper").addHandler(logging.NullHandler())
 
+_logfmt = structlog.processors.LogfmtRenderer(key_order=["event"])
+
+
+def _text_and_fields(
+    logger: Any, method: str, event_dict: MutableMapping[str, Any]
+) -> tuple[tuple[str], dict[str, Any]]:
+    """Arguments of the ``logging`` call: the text, and as ``extra`` what it was made from."""
+    return (str(_logfmt(logger, method, dict(event_dict))),), {"extra": {"fields": dict(event_dict)}}
+
+
 _PROCESSORS: list[Any] = [
     structlog.stdlib.filter_by_level,
     structlog.processors.format_exc_info,
-    structlog.processors.LogfmtRenderer(key_order=["event"]),
+    _text_and_fields,
 ]
 
 

@@ -6,8 +6,9 @@ import asyncio
 import os
 import socket
 import struct
+import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .backend import Backend
 from .connection import encode_error
@@ -20,6 +21,8 @@ from .session import Session
 
 __all__ = ["Server"]
 
+BACKLOG: Final = 1024
+"""Connections that wait to be accepted."""
 SWEEP_SECONDS: Final = 0.5
 LINGER_SECONDS: Final = 2.0
 """How long a connection that was given up is still read (and dropped), so that the client sees the error."""
@@ -79,7 +82,11 @@ class Server:
 
         """
         sock = where if isinstance(where, socket.socket) else _bound_unix(where)
-        listener = await self._loop.create_unix_server(lambda: Edge(self, local=True), sock=sock)
+        options: dict[str, Any] = {"backlog": BACKLOG}
+        if sys.version_info >= (3, 13):
+            # Who bound the socket removes it, and only if it is still the one that was bound.
+            options["cleanup_socket"] = False
+        listener = await self._loop.create_unix_server(lambda: Edge(self, local=True), sock=sock, **options)
         self._listeners.append(listener)
         return str(sock.getsockname())
 
@@ -93,7 +100,7 @@ class Server:
 
         """
         where: dict[str, Any] = {"sock": sock} if sock is not None else {"host": host, "port": port}
-        listener = await self._loop.create_server(lambda: Edge(self, local=False), **where)
+        listener = await self._loop.create_server(lambda: Edge(self, local=False), backlog=BACKLOG, **where)
         self._listeners.append(listener)
         address = listener.sockets[0].getsockname()
         return str(address[0]), int(address[1])
@@ -176,8 +183,9 @@ class Edge(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # Of a stream; uvloop's is no subclass of asyncio's.
+        self.transport = cast("asyncio.Transport", transport)
+        transport = self.transport
         service = self._server.service
         sock: socket.socket = transport.get_extra_info("socket")
         peer = _peer_name(sock, self._local)

@@ -12,10 +12,13 @@ from handicapper.protocol.errors import (
     CallerError,
     HandicapperError,
     InvalidValueError,
+    RemoteError,
     RuntimeFaultError,
     SettingsError,
     StateError,
     UnknownModelError,
+    error_from_wire,
+    error_to_wire,
 )
 from handicapper.protocol.messages import BatchResult
 
@@ -39,11 +42,24 @@ CODES = {
     "StateDamagedError": "STATE_DAMAGED",
     "StateSchemaError": "STATE_SCHEMA",
     "StoreFailedError": "STORE_FAILED",
+    "ProtocolError": "PROTOCOL_ERROR",
+    "BadMessageError": "BAD_MESSAGE",
+    "UnknownMethodError": "UNKNOWN_METHOD",
+    "TooDeepError": "TOO_DEEP",
+    "TooLargeError": "TOO_LARGE",
+    "UnframeableError": "UNFRAMEABLE",
+    "TimedOutError": "TIMED_OUT",
+    "UnauthenticatedError": "UNAUTHENTICATED",
+    "ProtocolUnsupportedError": "PROTOCOL_UNSUPPORTED",
+    "ConnectionLostError": "CONNECTION_LOST",
 }
 """Pinned: a code travels, and never changes its meaning. New errors are added here."""
 
 EVERY: list[type[HandicapperError]] = [
-    each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, HandicapperError)
+    each
+    for _, each in inspect.getmembers(errors, inspect.isclass)
+    # A RemoteError has the code of whoever sent it.
+    if issubclass(each, HandicapperError) and each is not RemoteError
 ]
 every = pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
 
@@ -130,3 +146,30 @@ def test_busy_error_says_when_to_come_back() -> None:
 def test_state_errors_can_be_caught_together() -> None:
     below = {kind.__name__ for kind in EVERY if issubclass(kind, StateError)} - {"StateError"}
     assert below == {"StateLockedError", "StateDamagedError", "StateSchemaError", "StoreFailedError"}
+
+
+@every
+def test_error_comes_back_from_the_wire_as_it_went(kind: type[HandicapperError]) -> None:
+    error = made(kind)
+    fault, text = error_to_wire(error)
+    assert (fault, text) == (int(error.fault == "caller"), str(error))
+    back = error_from_wire([fault, text])
+    # What a batch was refused for is in its result, so its error never travels.
+    assert type(back) is kind or kind is BatchError
+    assert (back.code, back.fault, str(back)) == (error.code, error.fault, text)
+
+
+@pytest.mark.parametrize("sent", [None, 7, [], [1], [1, 2], [1, "A", "B"], {"code": 1}, ["x", b"\xff"]])
+def test_an_error_of_an_unknown_form_is_an_error_all_the_same(sent: object) -> None:
+    assert isinstance(error_from_wire(sent), HandicapperError)
+
+
+def test_an_error_with_a_code_of_a_later_release_keeps_code_and_fault() -> None:
+    back = error_from_wire([1, "OUT_OF_LUCK try tomorrow"])
+    assert (back.code, back.fault, back.message) == ("OUT_OF_LUCK", "caller", "try tomorrow")
+
+
+def test_the_hint_of_a_busy_error_survives_the_wire() -> None:
+    back = error_from_wire(error_to_wire(BusyError("full", retry_after_ms=70)))
+    assert isinstance(back, BusyError)
+    assert back.retry_after_ms == 70

@@ -49,7 +49,9 @@ def pack(value: Any) -> bytes:
     if isinstance(value, dict):
         items = b"".join(pack(key) + pack(item) for key, item in value.items())
         return msgpack.Packer().pack_map_header(len(value)) + items
-    return msgpack.packb(value)
+    data: bytes | None = msgpack.packb(value)
+    assert data is not None
+    return data
 
 
 def pairs(items: Iterable[tuple[Any, Any]]) -> Raw:
@@ -76,6 +78,20 @@ def new_unpacker() -> msgpack.Unpacker:
     return msgpack.Unpacker(strict_map_key=False, max_buffer_size=0)
 
 
+def code_of(error: Any) -> str:
+    """The first word of an error, as a pair or as text."""
+    return (error if isinstance(error, str) else error[1]).partition(" ")[0]
+
+
+def codes(messages: list[Any]) -> list[str]:
+    """The first words of the errors among responses."""
+    return [str(error[1]).partition(" ")[0] for _, _, error, _ in messages if isinstance(error, list)]
+
+
+def results(messages: list[Any]) -> dict[Any, Any]:
+    return {msgid: result for _, msgid, error, result in messages if error is None}
+
+
 class Wire:
     """One connection, blocking. Everything waits for at most ``DEADLINE_SECONDS``."""
 
@@ -85,7 +101,9 @@ class Wire:
         if receive_buffer_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         # With a timeout of Python's, connecting would fail at once where many wait to be accepted.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(DEADLINE_SECONDS), 0))
+        self.socket.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(DEADLINE_SECONDS), 0)
+        )
         try:
             self.socket.connect(address)
         except BaseException:

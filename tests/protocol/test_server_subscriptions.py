@@ -1,0 +1,158 @@
+"""Notifications from the server: topics, intervals, and what a client that does not read misses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .daemon import Daemon, serving
+from .wire import Wire
+
+T0 = 1_700_000_000_000_000_000
+
+_models = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with serving(tmp_path_factory.mktemp("subscriptions")) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def wire(daemon: Daemon) -> Iterator[Wire]:
+    with daemon.connect() as wire:
+        yield wire
+
+
+@pytest.fixture
+def listener(daemon: Daemon) -> Iterator[Wire]:
+    with daemon.connect("tcp") as wire:
+        yield wire
+
+
+@pytest.fixture
+def model() -> str:
+    return f"model{next(_models)}"
+
+
+def outcomes(model: str, first: int, count: int) -> dict[str, Any]:
+    return {
+        "outcomes": [
+            [f"{model}-{number}", model, "YES", "YES" if number % 3 else "NO", T0 + number]
+            for number in range(first, first + count)
+        ]
+    }
+
+
+def test_subscribe_says_what_will_be_told(listener: Wire) -> None:
+    everything = {"topics": ["parameters", "models", "drift"], "interval_ms": 100}
+    assert listener.call("subscribe") == everything
+    assert listener.call("subscribe", {"topics": ["models"], "interval_ms": 5}) == {
+        "topics": ["models"],
+        "interval_ms": 5,
+    }
+    assert listener.call("subscribe", [[]])["topics"] == []
+    for wrong in ({"topics": ["prices"]}, {"topics": "models"}, {"interval_ms": 0}, {"interval_ms": 1.5}):
+        assert listener.refusal("subscribe", wrong).code == "INVALID_VALUE"
+
+
+def test_changed_parameters_are_told(wire: Wire, listener: Wire, model: str) -> None:
+    listener.call("subscribe", {"topics": ["parameters"], "interval_ms": 1})
+    wire.call("record_outcome_batch", outcomes(model, 0, 50))
+    params = wire.call("get_adaptive_params", {"model_id": model})
+    told: dict[str, Any] = {}
+    while told != {"model_id": model, "params": params}:
+        kind, name, told = listener.event()
+        assert (kind, name) == (2, "parameters_changed")
+        assert told.keys() == {"model_id", "params"}
+        assert told["params"].keys() == params.keys()
+
+
+def test_parameters_are_told_at_most_once_per_interval(wire: Wire, listener: Wire, model: str) -> None:
+    """An hour is never over: of 2,000 changes the first is told, or the first few that came together."""
+    listener.call("subscribe", {"topics": ["parameters"], "interval_ms": 3_600_000})
+    for first in range(0, 2_000, 100):
+        wire.call("record_outcome_batch", outcomes(model, first, 100))
+    assert listener.call("ping") == "pong"
+    assert len([event for event in listener.events if event[2][0]["model_id"] == model]) <= 1
+
+
+def test_what_an_operator_does_is_told_in_order(wire: Wire, listener: Wire, model: str) -> None:
+    wire.call("record_outcome_batch", outcomes(model, 0, 1))
+    listener.call("subscribe", {"topics": ["models"]})
+    wire.call("pause", {"model_id": model, "until": T0 + 10**15, "reason": "odd"})
+    wire.call("resume", {"model_id": model})
+    wire.call("reset", {"model_id": model, "reason": "anew"})
+    wire.call("pause", {"model_id": model})
+    expected = [
+        ("model_paused", {"model_id": model, "until": T0 + 10**15, "reason": "odd"}),
+        ("model_resumed", {"model_id": model}),
+        ("model_reset", {"model_id": model}),
+        ("model_paused", {"model_id": model, "until": None, "reason": ""}),
+    ]
+    assert [listener.event() for _ in expected] == [[2, name, params] for name, params in expected]
+
+
+def test_a_connection_may_be_told_of_what_it_does_itself(wire: Wire, model: str) -> None:
+    wire.call("record_outcome_batch", outcomes(model, 0, 1))
+    wire.call("subscribe", {"topics": ["models"]})
+    wire.call("pause", {"model_id": model})
+    assert wire.event()[1] == "model_paused"
+
+
+def test_only_what_was_subscribed_to_is_told(wire: Wire, listener: Wire, model: str) -> None:
+    wire.call("record_outcome_batch", outcomes(model, 0, 1))
+    listener.call("subscribe", {"topics": ["drift"]})
+    wire.call("pause", {"model_id": model})
+    wire.call("record_outcome_batch", outcomes(model, 1, 100))
+    listener.call("subscribe", {"topics": ["models"]})
+    wire.call("resume", {"model_id": model})
+    assert listener.event() == [2, "model_resumed", {"model_id": model}]
+    listener.call("subscribe", {"topics": []})
+    wire.call("pause", {"model_id": model})
+    listener.call("subscribe", {"topics": ["models"]})
+    wire.call("resume", {"model_id": model})
+    assert listener.event() == [2, "model_resumed", {"model_id": model}]
+
+
+def test_a_client_that_does_not_read_is_told_how_much_it_missed(
+    wire: Wire, daemon: Daemon, model: str
+) -> None:
+    """40,000 events fit into no buffer of the kernel; 1,000 may wait, the others are counted."""
+    reason = "x" * 1_000
+    wire.call("record_outcome_batch", outcomes(model, 0, 1))
+    with daemon.connect("tcp", receive_buffer_bytes=4096) as deaf:
+        deaf.call("subscribe", {"topics": ["models"]})
+        for _ in range(20):
+            wire.pipeline(
+                [("pause", {"model_id": model, "reason": reason}), ("resume", {"model_id": model})] * 1_000
+            )
+        told = missed = 0
+        while told + missed < 40_000:
+            _, name, params = deaf.event()
+            if name == "events_missed":
+                missed += params["count"]
+            else:
+                told += 1
+    assert told + missed == 40_000
+    assert missed > 0
+
+
+def test_a_client_that_does_not_read_gets_the_newest_parameters_once_it_does(
+    wire: Wire, daemon: Daemon, model: str
+) -> None:
+    names = [f"{model}-{number}" for number in range(300)]
+    with daemon.connect("tcp", receive_buffer_bytes=4096) as deaf:
+        deaf.call("subscribe", {"topics": ["parameters"], "interval_ms": 1})
+        for turn in range(30):
+            wire.pipeline([("record_outcome_batch", outcomes(name, turn * 2, 2)) for name in names])
+        newest = dict(zip(names, wire.call("get_adaptive_params_batch", [names]), strict=True))
+        told: dict[str, Any] = {}
+        while told != newest:
+            _, name, params = deaf.event()
+            assert name == "parameters_changed"
+            told[params["model_id"]] = params["params"]
