@@ -85,7 +85,7 @@ class Learner(Recording, Asking, Controls):
                 raise
 
     def run_ready(self, turns: int) -> bool:
-        """Take up to ``turns`` turns of the actors in this thread; for a learner opened with ``wake``.
+        """Take up to ``turns`` turns in this thread, of each actor one; for a learner opened with ``wake``.
 
         Returns whether more wait: then call again without being woken, once the loop has done what else there is.
         """

@@ -111,5 +111,5 @@ class Sending:
         return getattr(self.router.cell.actor, "thread_id", 0) == get_ident()
 
     def run_ready(self, turns: int) -> bool:
-        """Take up to ``turns`` turns of the router, the selector and the models; True if more wait."""
+        """Take up to ``turns`` turns of the router, the selector and the models, of each one; True if more wait."""
         return self.pool.run_ready(turns)

@@ -123,7 +123,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             le=100_000_000,
             description="Draws of one thompson_sample: n times the models. Large ones hold up others.",
         ),
-    ] = 100_000
+    ] = 20_000
     partial_message_timeout_secs: Annotated[
         float,
         Meta(ge=0.001, le=86_400, description="Seconds from the first byte of a message to its last."),

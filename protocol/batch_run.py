@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .backend import Pending
 from .decoding import check_items
 from .errors import BusyError, HandicapperError
-from .groups import HELD_RETRY_SECONDS, Slot, outcome_of
+from .groups import HELD_RETRY_SECONDS, Slot, forget_value, outcome_of
 from .messages import BatchResult, SignalBatch
 from .validation import check_prediction
 
@@ -30,7 +30,9 @@ class BatchRun(Slot):
 
     """
 
-    def __init__(self, session: Session, route: Route, msgid: int | None, params: Any) -> None:
+    def __init__(
+        self, session: Session, route: Route, msgid: int | None, params: Any, size_bytes: int
+    ) -> None:
         field = route.method.params.__struct_fields__[0]
         self._raws: list[Any] = getattr(params, field)
         check_items(field, len(self._raws), session.service.limits.batch_items_max)
@@ -43,12 +45,14 @@ class BatchRun(Slot):
         self._next = 0
         self._under_way = 0
         self._results: list[Any] = [None] * len(self._raws)
-        session.enter(self, 1)
+        self._size_bytes = size_bytes
+        session.enter(self, 1, size_bytes)
 
     def advance(self) -> bool:
         """Hand on the next piece; returns whether there is another."""
         start = self._next
         self._next = end = min(start + PIECE_ITEMS, len(self._raws))
+        self._session.charge(end - start)
         places: list[int] = []
         items: list[Any] = []
         for index in range(start, end):
@@ -56,6 +60,8 @@ class BatchRun(Slot):
                 item = self._route.item_decoder.decode(self._raws[index]).message()
                 items.append(check_prediction(item) if self._signals else item)
             except HandicapperError as error:
+                forget_value(error)
+                self._session.charge(1)
                 self._results[index] = error
             else:
                 places.append(index)
@@ -107,7 +113,7 @@ class BatchRun(Slot):
             session.answer(self._msgid, SignalBatch(decisions=decisions, errors=refused))
         else:
             session.answer(self._msgid, self._batch_result(refused))
-        session.leave(1)
+        session.leave(1, self._size_bytes)
 
     def _batch_result(self, refused: tuple[tuple[int, Exception], ...]) -> BatchResult:
         receipts = [result for result in self._results if not isinstance(result, Exception)]

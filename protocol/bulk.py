@@ -104,7 +104,9 @@ class _Bulk:
         if len(encoded) <= self._bytes_max:
             yield Part(Request(spec_of(f"{items[0].kind.method}_batch"), [Raw(encoded)]), items)
         elif len(items) == 1:
-            text = f"an item of {len(encoded)} bytes is larger than the {self._bytes_max} bytes the server takes"
+            text = (
+                f"an item of {len(encoded)} bytes is larger than the {self._bytes_max} bytes the server takes"
+            )
             self._refused[items[0].place] = TooLargeError(text)
         else:
             half = len(items) // 2

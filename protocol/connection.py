@@ -38,6 +38,8 @@ REQUEST: Final = 0
 RESPONSE: Final = 1
 NOTIFICATION: Final = 2
 MSGID_MAX: Final = 2**32 - 1
+DEPTH_READ_MAX: Final = 128
+"""Beyond it the decoder may refuse the whole message; a server's own limit is far below."""
 
 MsgId = Annotated[int, Meta(ge=0, le=MSGID_MAX)]
 
@@ -104,6 +106,10 @@ def _call_slowly(raw: bytes) -> Call:
         parts = _decode_parts(raw)
         kind = generic(parts[0]) if parts else None
     except DECODE_ERRORS:
+        try:
+            check_depth(raw, DEPTH_READ_MAX)
+        except ProtocolError as error:
+            raise BadCall(error, msgid_of_head(raw), answerable=raw[0] != 0x93) from None
         raise BadCall(_bad(f"the message {_shown(raw)}")) from None
     if kind == NOTIFICATION and type(kind) is int:
         return Call(None, *_named(parts, 3, None, answerable=False))

@@ -35,7 +35,28 @@ DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError
 
 """What msgspec raises for bytes that are not what was asked for."""
 
-_generic = msgspec.msgpack.Decoder()
+
+class _Ext:
+    """An extension value, as errors show it."""
+
+    def __init__(self, code: int, data: memoryview) -> None:
+        self._shown = f"an extension of type {code} with {len(data)} bytes"
+
+    def __repr__(self) -> str:
+        return self._shown
+
+
+class _Hidden:
+    def __repr__(self) -> str:
+        return "something else"
+
+
+_HIDDEN: Final = _Hidden()
+_SECRET: Final = frozenset({"token"})
+
+_generic = msgspec.msgpack.Decoder(ext_hook=_Ext)
+_decode_items = msgspec.msgpack.Decoder(list[Raw]).decode
+_decode_values = msgspec.msgpack.Decoder(dict[str, Raw]).decode
 
 
 def generic(raw: Raw | bytes) -> Any:
@@ -46,11 +67,10 @@ def generic(raw: Raw | bytes) -> Any:
 class ParamsDecoder:
     """Decodes the params of one method, as map or as array."""
 
-    def __init__(self, kind: type[Struct], depth_max: int, shown_at: str = "") -> None:
+    def __init__(self, kind: type[Struct], depth_max: int) -> None:
         array = array_form(kind)
         self.kind = kind
         self._depth_max = depth_max
-        self._shown_at = shown_at
         # Indexed by "is an array".
         self.fast: tuple[Callable[[Any], Any], ...] = (
             msgspec.msgpack.Decoder(strict_form(kind)).decode,
@@ -61,8 +81,8 @@ class ParamsDecoder:
             msgspec.msgpack.Decoder(array).decode,
         )
 
-    def decode(self, raw: Raw | bytes) -> Any:
-        """The params.
+    def decode(self, raw: Raw | bytes, at: str = "") -> Any:
+        """The params; ``at`` stands before the names of fields in errors.
 
         Raises:
             InvalidValueError: a field is missing or of the wrong type.
@@ -78,27 +98,44 @@ class ParamsDecoder:
         try:
             return self._tolerant[as_array](raw)
         except DECODE_ERRORS as error:
-            raise self._explained(raw, error, as_array) from None
+            raise self._explained(raw, error, as_array, at) from None
 
-    def _explained(self, raw: bytes, error: Exception, as_array: bool) -> HandicapperError:
+    def _explained(self, raw: bytes, error: Exception, as_array: bool, at: str) -> HandicapperError:
         """The error with the field, its value and what was expected."""
         match = _PATH.match(str(error))
         said, path = (match["said"], match["path"] or "") if match else (str(error), "")
         fields = self.kind.__struct_fields__
         if absent := _ABSENT.search(said):
-            return InvalidValueError(self._shown_at + absent["field"], _MISSING, "a value: it is required")
+            return InvalidValueError(at + absent["field"], _MISSING, "a value: it is required")
         if as_array and not path and (short := _TOO_SHORT.search(said)):
             index = min(int(short["length"]), len(fields) - 1)
             expected = f"at least {short['least']} elements: {', '.join(fields)}"
-            return InvalidValueError(self._shown_at + fields[index], _MISSING, expected)
+            return InvalidValueError(at + fields[index], _MISSING, expected)
         try:
             value = generic(raw)
         except DECODE_ERRORS:
-            return InvalidValueError(
-                f"{self._shown_at}params", raw[:40], "valid MessagePack with strings in UTF-8"
-            )
+            name, shown = _unreadable(raw, as_array, fields)
+            return InvalidValueError(at + name, shown, "valid MessagePack with strings in UTF-8")
         name, value = _at(path, value, fields)
-        return InvalidValueError(self._shown_at + (name or "params"), value, _wanted(said, name, fields))
+        if name in _SECRET:
+            value = _HIDDEN
+        # What cannot be said of a field is said of the whole.
+        shown_as = at + name if name else at.rstrip(".") or "params"
+        return InvalidValueError(shown_as, value, _wanted(said, name, fields))
+
+
+def _unreadable(raw: bytes, as_array: bool, fields: tuple[str, ...]) -> tuple[str, bytes]:
+    """(field, bytes) of the first value that cannot be decoded, by itself."""
+    try:
+        parts = dict(zip(fields, _decode_items(raw), strict=False)) if as_array else _decode_values(raw)
+    except DECODE_ERRORS:
+        return "params", raw[:40]
+    for name, part in parts.items():
+        try:
+            generic(part)
+        except DECODE_ERRORS:
+            return name, bytes(part)[:40]
+    return "params", raw[:40]
 
 
 def _wanted(said: str, name: str, fields: tuple[str, ...]) -> str:
@@ -152,10 +189,15 @@ def _at(path: str, value: Any, fields: tuple[str, ...]) -> tuple[str, Any]:
     return name, value
 
 
+_NO_CONTAINERS: Final = bytes(set(range(256)) - set(range(0x80, 0xA0)) - set(range(0xDC, 0xE0)))
+_WALK_VALUES_MAX: Final = 5_000
+"""Values looked at one by one, about 3 ms; a message that is right is not looked at in this way."""
+
+
 def check_depth(raw: bytes, depth_max: int, around: int = 0) -> None:
     """Raise TooDeepError if maps and arrays lie deeper within each other than ``depth_max``.
 
-    ``around``: how many there are around ``raw``.
+    ``around``: how many there are around ``raw``. What would take too long to tell is a TooLargeError.
 
     >>> check_depth(b"\\x91\\x91\\xc0", 2)
     >>> check_depth(b"\\x91\\x91\\x90", 2)
@@ -163,9 +205,16 @@ def check_depth(raw: bytes, depth_max: int, around: int = 0) -> None:
         ...
     handicapper.protocol.errors.TooDeepError: TOO_DEEP nested deeper than 2 maps and arrays
     """
+    if len(raw.translate(None, _NO_CONTAINERS)) + around <= depth_max:
+        return  # not even that many heads
     open_items = [1]
-    position, end = 0, len(raw)
+    position, end, walked = 0, len(raw), 0
     while position < end:
+        walked += 1
+        if walked > _WALK_VALUES_MAX:
+            raise TooLargeError(
+                f"more than {_WALK_VALUES_MAX} values in a message with fields that are unknown or of the wrong type"
+            )
         while open_items and open_items[-1] == 0:
             open_items.pop()
         if not open_items:

@@ -9,7 +9,6 @@ import random
 import socket
 from collections import deque
 from collections.abc import Callable
-from threading import Lock
 from typing import Any, Final
 
 from .addresses import Address, UnixAddress
@@ -115,31 +114,29 @@ def quiet_shutdown(made: socket.socket) -> None:
 
 
 class Doorbell:
-    """Wakes a thread that polls ``fd``; rung twice it wakes once, rung after it was closed nobody."""
+    """Wakes a thread that polls ``fd``; rung twice it wakes once, rung after it was closed nobody.
+
+    Closing it is for whoever knows that nobody is just ringing it.
+    """
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        # Between a look at the number and its use it must not become another file's.
-        self._lock = Lock()
 
     def ring(self) -> None:
         """Wake whoever polls. From any thread."""
-        with self._lock:
-            if self.fd >= 0:
-                os.eventfd_write(self.fd, 1)
+        if self.fd >= 0:
+            os.eventfd_write(self.fd, 1)
 
     def answer(self) -> None:
         """Be ready to be rung again."""
-        with self._lock, contextlib.suppress(BlockingIOError):
-            if self.fd >= 0:
-                os.eventfd_read(self.fd)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.fd)
 
     def close(self) -> None:
         """Give the descriptor back."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            with self._lock:
-                os.close(fd)
+            os.close(fd)
 
     def __del__(self) -> None:
         self.close()

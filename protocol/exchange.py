@@ -25,7 +25,6 @@ from .errors import (
     CallerError,
     ClosedError,
     ConnectionLostError,
-    DeadlineExceededError,
     HandicapperError,
     ProtocolUnsupportedError,
     TooLargeError,
@@ -33,6 +32,7 @@ from .errors import (
 )
 from .events import Event, event_of
 from .limits import PROTOCOL_VERSION, WireLimits
+from .losses import lost, overdue, renewed
 from .messages import HelloReply
 from .outbox import Agenda, Call, Outbox
 from .params import Hello
@@ -83,8 +83,6 @@ class Exchange:
         self._framer = Framer(RESPONSE_BYTES_MAX)
         self._outbox = Outbox()
         self._agenda = Agenda()
-        self._subscribing: Call[Any] | None = None
-        """The call that renews the subscription: nobody's, and made anew with every connection."""
 
     # ------------------------------------------------------------------ asking
 
@@ -129,7 +127,7 @@ class Exchange:
 
         """
         if self.broken is not None:
-            raise _anew(self.broken)
+            raise renewed(self.broken)
         if bounded and self._outbox.waiting >= WAITING_CALLS_MAX:
             raise BusyError(f"{WAITING_CALLS_MAX} calls wait to be sent to {self._address}")
         if watched:
@@ -140,13 +138,9 @@ class Exchange:
         """End a call without an answer, by default because its deadline has passed."""
         if not call.done:
             self._outbox.give_up(call)
-            self._finish(call, self._overdue(call) if error is None else error)
-
-    def _overdue(self, call: Call[Any]) -> DeadlineExceededError:
-        text = f"{call.spec.name} was not answered before its deadline"
-        if self.state != "up":
-            text += f" (no connection to {self._address}: {self.trouble})"
-        return DeadlineExceededError(f"{text}; {_effect(call)}")
+            if error is None:
+                error = overdue(call, self.state == "up", self._address, self.trouble)
+            self._finish(call, error)
 
     @property
     def wanted(self) -> bool:
@@ -284,7 +278,7 @@ class Exchange:
     def _finish(self, call: Call[Any], error: HandicapperError | None) -> None:
         call.error = error
         call.done = True
-        if call is not self._subscribing:
+        if not call.internal:
             self.finished.append(call)
 
     # ------------------------------------------------------------ subscription
@@ -296,8 +290,7 @@ class Exchange:
     def _subscribe(self) -> None:
         if self.subscription is not None:
             msgid, data = self.encoded(self.subscription)
-            self._subscribing = Call(self.subscription.spec, msgid, data, float("inf"))
-            self._outbox.put_first(self._subscribing)
+            self._outbox.put_first(Call(self.subscription.spec, msgid, data, float("inf"), internal=True))
 
     # -------------------------------------------------------------------- time
 
@@ -329,13 +322,12 @@ class Exchange:
         self._last_words = None
         again: list[Call[Any]] = []
         for call in self._outbox.take_back():
-            if call is self._subscribing:
+            if call.internal:
                 continue
             if self._reconnect and (call.spec.idempotent or not call.sent):
                 again.append(call)
             else:
-                text = f"the connection to {self._address} was lost before {call.spec.name} was answered"
-                self._finish(call, ConnectionLostError(f"{text} ({self.trouble}); {_effect(call)}"))
+                self._finish(call, lost(call, self._address, self.trouble))
         for call in reversed(again):
             self._outbox.put_first(call)
         if greeting and isinstance(reason, CallerError):
@@ -346,27 +338,10 @@ class Exchange:
     def fail_all(self, error: HandicapperError) -> None:
         """End every call."""
         for call in (*self._outbox.clear(), *self._agenda.clear()):
-            self._finish(call, _anew(error))
+            self._finish(call, renewed(error))
 
     def close(self, error: HandicapperError) -> None:
         """End every call, and refuse those to come."""
         self.broken = error
         self.state = "down"
         self.fail_all(error)
-
-
-def _effect(call: Call[Any]) -> str:
-    """What may have become of a call that was not answered."""
-    if not call.sent:
-        return "it was not sent"
-    return "it may have taken effect, " + (
-        "repeating it is safe" if call.spec.idempotent else "so look before repeating it"
-    )
-
-
-def _anew(error: HandicapperError) -> HandicapperError:
-    """The same error as an object of its own: raised in several threads, one would gather every traceback."""
-    copy = type(error).__new__(type(error))
-    Exception.__init__(copy, *error.args)
-    copy.__dict__.update(error.__dict__)
-    return copy

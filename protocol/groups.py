@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from .backend import Pending
-from .errors import BusyError
+from .errors import BusyError, InvalidValueError
 
 if TYPE_CHECKING:
     from .session import Session
@@ -27,6 +27,13 @@ def outcome_of(pending: Pending) -> tuple[Any, BaseException | None]:
     """(result, error) of something that is done."""
     error = pending.exception()
     return (None, error) if error is not None else (pending.get(0), None)
+
+
+def forget_value(error: BaseException) -> None:
+    """Let go of what an error holds besides its text: while it waits for its turn that may be megabytes."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    if isinstance(error, InvalidValueError):
+        error.value = None
 
 
 class Slot:
@@ -49,17 +56,21 @@ class InputGroup(Slot):
         self._session = session
         self.msgids: list[int | None] = []
         self._items: list[Any] = []
+        self._size_bytes = 0
         self._refused: list[tuple[int, BaseException]] = []
         self._error: BaseException | None = None
         self._results: list[Any] = []
 
-    def add(self, msgid: int | None, item: Any) -> None:
-        """One more, of a request or (msgid None) of a notification."""
+    def add(self, msgid: int | None, item: Any, size_bytes: int) -> None:
+        """One more, of a request or (msgid None) of a notification, that came as so many bytes."""
+        self._size_bytes += size_bytes
         self.msgids.append(msgid)
         self._items.append(item)
 
     def add_refused(self, msgid: int | None, error: BaseException, raw: bytes) -> None:
         """One that cannot be handed on; answered in its place."""
+        self._size_bytes += len(raw)
+        forget_value(error)
         self._refused.append((len(self.msgids), error))
         self.msgids.append(msgid)
         self._items.append(raw)
@@ -68,7 +79,7 @@ class InputGroup(Slot):
         """Hand them on."""
         session = self._session
         full = session.service.busy(len(self.msgids))
-        session.enter(self, len(self.msgids))
+        session.enter(self, len(self.msgids), self._size_bytes)
         valid = self._valid()
         if full is not None or not valid:
             self._settle(full, [])
@@ -108,7 +119,7 @@ class InputGroup(Slot):
                     session.answer(msgid, result)
         else:
             self._emit_mixed(error)
-        session.leave(len(self.msgids))
+        session.leave(len(self.msgids), self._size_bytes)
 
     def _emit_mixed(self, error: BaseException | None) -> None:
         session, refused, results = self._session, dict(self._refused), iter(self._results)
@@ -116,7 +127,7 @@ class InputGroup(Slot):
         for index, (msgid, item) in enumerate(zip(self.msgids, self._items, strict=True)):
             result = refused.get(index) or error or next(results)
             if msgid is None and isinstance(result, BusyError):
-                kept.add(None, item)
+                kept.add(None, item, 0)
             elif isinstance(result, BaseException):
                 session.answer_error(msgid, result, self.method, item)
             else:

@@ -27,7 +27,7 @@ class WireLimits(Struct, frozen=True, kw_only=True):
     in_flight_requests_max: int = 65_536
     """The same of all connections together; over it requests are answered BUSY."""
     connections_max: int = 256
-    draws_max: int = 100_000
+    draws_max: int = 20_000
     """Draws of one ``thompson_sample``: ``n`` times the models."""
     partial_message_timeout_secs: float = 10.0
     """From the first byte of a message to its last."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import select
 import threading
-from _thread import allocate_lock
+from _thread import LockType
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -24,6 +24,7 @@ from .dialing import Doorbell, quiet_close
 from .errors import ClosedError, ConnectionLostError, HandicapperError
 from .events import Event
 from .exchange import Exchange
+from .followers import Followers, sleep_at
 from .reader import Reader
 from .replies import Reply
 
@@ -47,8 +48,7 @@ class Link:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._leading = False
-        self._followers: dict[Any, Reply[Any]] = {}
-        """Sleeping threads by their gates, oldest first: the next leader is one of them."""
+        self._followers = Followers()
         self._closed = False
         self._sleep_until = 0.0
         """When the leader will look at the clock by itself."""
@@ -127,6 +127,8 @@ class Link:
 
     def give_up(self, call: Reply[Any], error: HandicapperError | None = None) -> None:
         """Nobody waits for a call any more, by default because its deadline has passed."""
+        if not self.usable:
+            return  # what was forked off may find the lock held for ever
         with self._lock:
             self.exchange.give_up(call, error)
             self._settle()
@@ -135,6 +137,7 @@ class Link:
 
     def call_back(self, call: Reply[Any], callback: Callable[[Any], Any]) -> bool:
         """Keep a callback until the call is done; True if it is done already."""
+        self.check_usable()
         with self._lock:
             if not call.done:
                 call.callbacks = [*(call.callbacks or ()), callback]
@@ -148,7 +151,7 @@ class Link:
             with self._lock:
                 if call.done or self._closed:
                     break
-                gate = self._follow(call) if self._leading else self._lead()
+                gate = self._followers.join(call) if self._leading else self._lead()
             if gate is None:
                 try:
                     while not call.done and self._turn(until):
@@ -161,22 +164,14 @@ class Link:
 
     # ------------------------------------------------------- leader and followers
 
-    def _follow(self, call: Reply[Any]) -> Any:
-        gate = allocate_lock()
-        gate.acquire()
-        call.gates = [*(call.gates or ()), gate]
-        self._followers[gate] = call
-        return gate
-
-    def _sleep(self, gate: Any, until: float) -> None:
+    def _sleep(self, gate: LockType, until: float) -> None:
         """Until the call is done, or this thread is to lead, or the time is up."""
         try:
-            gate.acquire(timeout=min(max(until - monotonic(), 0.0), threading.TIMEOUT_MAX))
+            sleep_at(gate, until)
         finally:
             with self._lock:
-                released = self._followers.pop(gate, None) is None
                 # Perhaps told to lead just when it stopped waiting: then somebody else has to.
-                if released and not self._leading and not self._closed:
+                if self._followers.leave(gate) and not self._leading and not self._closed:
                     self._choose_leader()
 
     def _lead(self) -> None:
@@ -194,12 +189,8 @@ class Link:
                 self._choose_leader()
 
     def _choose_leader(self) -> None:
-        for gate, call in self._followers.items():
-            if not call.done:
-                del self._followers[gate]
-                gate.release()
-                return
-        self._watch()
+        if not self._followers.wake_one():
+            self._watch()
 
     def _turn(self, until: float) -> bool:
         """Sleep until something happens on the socket, and handle it; False once ``until`` has passed.
@@ -257,9 +248,8 @@ class Link:
             finished: list[Any] = exchange.finished
             exchange.finished = []
             for call in finished:
-                for gate in call.gates or ():
-                    if self._followers.pop(gate, None) is not None:
-                        gate.release()
+                if call.gates:
+                    self._followers.wake_for(call)
                 if call.callbacks and reader is not None:
                     reader.post(call.run_callbacks)
         if exchange.events:

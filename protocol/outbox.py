@@ -25,14 +25,30 @@ Place = Literal["", "waiting", "in flight", "postponed"]
 class Call(Generic[T]):
     """One request under way, or one notification (``msgid`` None: done once it is written)."""
 
-    __slots__ = ("attempts", "data", "deadline", "done", "error", "msgid", "place", "sent", "spec", "value")
+    __slots__ = (
+        "attempts",
+        "data",
+        "deadline",
+        "done",
+        "error",
+        "internal",
+        "msgid",
+        "place",
+        "sent",
+        "spec",
+        "value",
+    )
 
-    def __init__(self, spec: Spec, msgid: int | None, data: bytes, deadline: float) -> None:
+    def __init__(
+        self, spec: Spec, msgid: int | None, data: bytes, deadline: float, internal: bool = False
+    ) -> None:
         self.spec = spec
         self.msgid = msgid
         self.data = data
         self.deadline = deadline
         """Monotonic seconds after which it is neither waited for nor repeated."""
+        self.internal = internal
+        """Made by the client itself: nobody waits for it, and it belongs to one connection."""
         self.place: Place = ""
         self.sent = False
         """Whether the server may have seen it."""

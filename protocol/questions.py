@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Callable
+from functools import cache, partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from .groups import ControlSlot, outcome_of
 from .limits import PROTOCOL_VERSION
 from .messages import DaemonStatistics, HelloReply, Subscription
 from .methods import METHODS, TOPICS
+from .runs import QuestionRun, Run
 
 if TYPE_CHECKING:
     from .session import Session
@@ -26,13 +28,24 @@ if TYPE_CHECKING:
 __all__ = ["ANSWERS"]
 
 MsgId = int | None
-Answer = Callable[["Session", MsgId, Any], None]
+Answer = Callable[["Session", MsgId, Any, int], "Run | None"]
+
+
+PARAMS_UNITS: Final = 2
+SELECTION_UNITS: Final = 8
+DRAWS_A_UNIT: Final = 8
+"""What questions cost of a turn, measured against an input: parameters, a selection, the draws in it."""
 
 
 # ------------------------------------------------------------------- session
 
 
-def _hello(session: Session, msgid: MsgId, params: p.Hello) -> None:
+@cache
+def _release() -> str:
+    return metadata.version("handicapper")
+
+
+def _hello(session: Session, msgid: MsgId, params: p.Hello, _size_bytes: int) -> None:
     service = session.service
     major, minor = PROTOCOL_VERSION
     if params.protocol[0] != major:
@@ -48,7 +61,7 @@ def _hello(session: Session, msgid: MsgId, params: p.Hello) -> None:
             return
         session.authenticated = True
     reply = HelloReply(
-        server=f"handicapper {metadata.version('handicapper')}",
+        server=f"handicapper {_release()}",
         protocol=PROTOCOL_VERSION,
         pid=os.getpid(),
         state_dir=service.state_dir,
@@ -59,11 +72,11 @@ def _hello(session: Session, msgid: MsgId, params: p.Hello) -> None:
     session.answer(msgid, reply)
 
 
-def _ping(session: Session, msgid: MsgId, _params: p.NoParams) -> None:
+def _ping(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     session.answer(msgid, "pong")
 
 
-def _subscribe(session: Session, msgid: MsgId, params: p.Subscribe) -> None:
+def _subscribe(session: Session, msgid: MsgId, params: p.Subscribe, _size_bytes: int) -> None:
     topics = TOPICS if params.topics is None else tuple(params.topics)
     for topic in topics:
         if topic not in TOPICS:
@@ -84,112 +97,122 @@ def _room(session: Session) -> None:
         raise full
 
 
-def _when_done(session: Session, msgid: MsgId, pending: list[Pending], many: bool) -> None:
-    """Answer once all are done: with a list of ``many``, else with the only one."""
-    left = len(pending)
+def _when_done(session: Session, msgid: MsgId, pending: Pending) -> None:
+    """Answer once it is done."""
 
     def done() -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
-            finish()
-
-    def finish() -> None:
-        outcomes = [outcome_of(one) for one in pending]
-        error = next((error for _, error in outcomes if error is not None), None)
+        result, error = outcome_of(pending)
         if error is not None:
             session.send_error(msgid, error)
         else:
-            results = [result for result, _ in outcomes]
-            session.answer(msgid, results if many else results[0])
+            session.answer(msgid, result)
         session.leave(1)
 
     session.enter(None, 1)
-    if not pending:
-        finish()
-    for one in pending:
-        one.add_done_callback(lambda _: session.service.post(done))
+    pending.add_done_callback(lambda _: session.service.post(done))
 
 
-def _params_of(session: Session, msgid: MsgId, params: p.ModelAsOf) -> None:
+def _params_of(session: Session, msgid: MsgId, params: p.ModelAsOf, _size_bytes: int) -> None:
     _room(session)
-    pending = session.service.backend.get_adaptive_params_nowait(params.model_id, as_of=params.as_of)
-    _when_done(session, msgid, [pending], many=False)
-
-
-def _params_of_many(session: Session, msgid: MsgId, params: p.ModelIds) -> None:
-    _room(session)
-    check_items("model_ids", len(params.model_ids), session.service.limits.batch_items_max)
-    ask = session.service.backend.get_adaptive_params_nowait
-    _when_done(session, msgid, [ask(model, as_of=params.as_of) for model in params.model_ids], many=True)
-
-
-def _sampled(session: Session, params: p.Sample) -> Pending:
-    """A selection under way, if it is not too large: it is drawn in the loop's thread."""
-    service = session.service
-    models = len(params.models) if params.models is not None else service.backend.statistics().models
-    draws_max = service.limits.draws_max
-    if params.n > 1 and params.n * models > draws_max:
-        raise InvalidValueError(
-            "n",
-            params.n,
-            f"at most {draws_max} draws in all: {draws_max // max(models, 1)} for each of {models}",
-        )
-    return service.backend.thompson_sample_nowait(
-        params.n, as_of=params.as_of, models=params.models, selection_id=params.selection_id, seed=params.seed
+    session.charge(1)
+    _when_done(
+        session,
+        msgid,
+        session.service.backend.get_adaptive_params_nowait(params.model_id, as_of=params.as_of),
     )
 
 
-def _sample(session: Session, msgid: MsgId, params: p.Sample) -> None:
+def _params_of_many(session: Session, msgid: MsgId, params: p.ModelIds, size_bytes: int) -> Run:
     _room(session)
-    _when_done(session, msgid, [_sampled(session, params)], many=False)
+    check_items("model_ids", len(params.model_ids), session.service.limits.batch_items_max)
+    ask = session.service.backend.get_adaptive_params_nowait
+    asks = [partial(ask, model, as_of=params.as_of) for model in params.model_ids]
+    return QuestionRun(session, msgid, asks, PARAMS_UNITS, size_bytes)
 
 
-def _sample_many(session: Session, msgid: MsgId, params: p.Samples) -> None:
-    _room(session)
+def _draws(session: Session, params: p.Sample) -> int:
+    """How many draws a selection takes, if that is not too many: they are drawn in the loop's thread."""
     service = session.service
-    check_items("samples", len(params.samples), service.limits.batch_items_max)
-    decode = service.routes["thompson_sample"].decoder.decode
-    samples: list[p.Sample] = [decode(raw) for raw in params.samples]
-    models = service.backend.statistics().models
-    draws = sum(max(sample.n, 1) * models for sample in samples)
-    if len(samples) > 1 and draws > service.limits.draws_max:
+    known = service.backend.statistics().models
+    models = known if params.models is None else min(len(params.models), known)
+    if params.models is not None:
+        check_items("models", len(params.models), service.limits.batch_items_max)
+    draws, draws_max = params.n * models, service.limits.draws_max
+    if params.n > 1 and draws > draws_max:
+        each = max(draws_max // max(models, 1), 1)
+        expected = f"at most {draws_max} draws in all: {each} for each of {models} models"
+        raise InvalidValueError("n", params.n, expected)
+    return max(draws, models)
+
+
+def _sampling(session: Session, params: p.Sample) -> Callable[[], Pending]:
+    return partial(
+        session.service.backend.thompson_sample_nowait,
+        params.n,
+        as_of=params.as_of,
+        models=params.models,
+        selection_id=params.selection_id,
+        seed=params.seed,
+    )
+
+
+def _sample(session: Session, msgid: MsgId, params: p.Sample, _size_bytes: int) -> None:
+    _room(session)
+    session.charge(SELECTION_UNITS + _draws(session, params) // DRAWS_A_UNIT)
+    _when_done(session, msgid, _sampling(session, params)())
+
+
+def _sample_many(session: Session, msgid: MsgId, params: p.Samples, size_bytes: int) -> Run:
+    _room(session)
+    limits = session.service.limits
+    check_items("samples", len(params.samples), limits.batch_items_max)
+    decode = session.service.routes["thompson_sample"].decoder.decode
+    samples: list[p.Sample] = [decode(raw, f"samples[{index}].") for index, raw in enumerate(params.samples)]
+    draws = sum(_draws(session, sample) for sample in samples)
+    if len(samples) > 1 and draws > limits.draws_max:
         raise InvalidValueError(
-            "samples", len(samples), f"at most {service.limits.draws_max} draws in all, not {draws}"
+            "samples", len(samples), f"at most {limits.draws_max} draws in all, not {draws}"
         )
-    _when_done(session, msgid, [_sampled(session, sample) for sample in samples], many=True)
+    units = SELECTION_UNITS + draws // DRAWS_A_UNIT // max(len(samples), 1)
+    return QuestionRun(session, msgid, [_sampling(session, sample) for sample in samples], units, size_bytes)
 
 
 def _slow(ask: Callable[[Session, Any], Any]) -> Answer:
     """A question that takes long: asked on a thread."""
 
-    def answer(session: Session, msgid: MsgId, params: Any) -> None:
+    def answer(session: Session, msgid: MsgId, params: Any, _size_bytes: int) -> None:
         _room(session)
         session.enter(None, 1)
+        session.slow_questions += 1
 
         def done(result: Any, error: BaseException | None) -> None:
+            session.slow_questions -= 1
             if error is not None:
                 session.send_error(msgid, error)
             else:
                 session.answer(msgid, result)
             session.leave(1)
 
-        session.service.run_blocking(lambda: ask(session, params), done)
+        session.service.run_blocking(lambda: ask(session, params), done, lambda: not session.gone)
 
     return answer
 
 
-def _statistics(session: Session, msgid: MsgId, _params: p.NoParams) -> None:
+def _statistics(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     service = session.service
     fields = structs.asdict(service.backend.statistics())
+    session.charge(4)
     session.answer(msgid, DaemonStatistics(**fields, server=service.statistics()))
 
 
-def _dead_letters(session: Session, msgid: MsgId, _params: p.NoParams) -> None:
-    session.answer(msgid, session.service.backend.dead_letters())
+def _dead_letters(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
+    letters = session.service.backend.dead_letters()
+    session.charge(len(letters) // 8)
+    session.answer(msgid, letters)
 
 
-def _config(session: Session, msgid: MsgId, _params: p.NoParams) -> None:
+def _config(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
+    session.charge(16)
     session.answer(msgid, session.service.config())
 
 
@@ -197,16 +220,16 @@ def _config(session: Session, msgid: MsgId, _params: p.NoParams) -> None:
 
 
 def _control(send: Callable[[Session, Any], Pending]) -> Answer:
-    def answer(session: Session, msgid: MsgId, params: Any) -> None:
+    def answer(session: Session, msgid: MsgId, params: Any, _size_bytes: int) -> None:
         _room(session)
         ControlSlot(session, msgid, "control", lambda: send(session, params))
 
     return answer
 
 
-def _snapshot(session: Session, msgid: MsgId, _params: p.NoParams) -> None:
+def _snapshot(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     _room(session)
-    _when_done(session, msgid, [session.service.backend.snapshot_nowait()], many=False)
+    _when_done(session, msgid, session.service.backend.snapshot_nowait())
 
 
 def _pause(session: Session, params: p.Pause) -> Pending:

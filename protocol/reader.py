@@ -34,6 +34,7 @@ class Reader:
         self._doorbell = Doorbell()
         self._epoll.register(self._doorbell.fd, select.EPOLLIN)
         self._armed = (-1, 0)
+        self._stopped_by_itself = False
         self._thread = threading.Thread(target=self._run, name="handicapper-client", daemon=True)
         self._thread.start()
 
@@ -64,10 +65,17 @@ class Reader:
             self._doorbell.ring()
 
     def stop(self) -> None:
-        """Wait until it has ended; ``turn`` returns None from now on."""
+        """Wait until it has ended; ``turn`` returns None from now on, and nobody wakes it any more."""
+        if threading.current_thread() is self._thread:
+            self._stopped_by_itself = True
+            return
         self._doorbell.ring()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        self._thread.join()
+        self._close()
+
+    def _close(self) -> None:
+        self._epoll.close()
+        self._doorbell.close()
 
     def _run(self) -> None:
         while (until := self._safe_turn()) is not None:
@@ -76,8 +84,8 @@ class Reader:
                 self._epoll.poll(None if until == NEVER else max(until - monotonic(), 0.0))
                 self._doorbell.answer()
         self._call_back()
-        self._epoll.close()
-        self._doorbell.close()
+        if self._stopped_by_itself:
+            self._close()
 
     def _safe_turn(self) -> float | None:
         try:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
 from .backend import Backend
 from .decoding import ParamsDecoder
-from .errors import BusyError
+from .errors import BusyError, ClosedError
 from .feed import Feed
 from .limits import WireLimits
 from .log import get_logger
@@ -44,6 +44,10 @@ class Route(Struct, frozen=True):
     item_decoder: ParamsDecoder
     is_batch: bool
     kind: str
+
+
+class _Flushed(Protocol):
+    def flush(self) -> None: ...
 
 
 class Counters(Struct):
@@ -98,7 +102,7 @@ class Service:
         self._woken = False
         self._closed = False
         self._inbox: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._dirty: dict[Session, None] = {}
+        self._dirty: dict[_Flushed, None] = {}
         self._blocking = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="handicapper-questions")
 
     def post(self, action: Callable[..., object], *arguments: Any) -> None:
@@ -138,7 +142,7 @@ class Service:
             BUSY_RETRY_MS,
         )
 
-    def touch(self, session: Session) -> None:
+    def touch(self, session: _Flushed) -> None:
         """Remember that the session has something to write or may go on."""
         self._dirty[session] = None
 
@@ -150,11 +154,20 @@ class Service:
                 session.flush()
 
     def run_blocking(
-        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any, BaseException | None], None],
+        wanted: Callable[[], bool],
     ) -> None:
-        """Do something slow on a thread; ``done(result, error)`` is called on the loop."""
+        """Do something slow on a thread, if it is still ``wanted`` once there is one.
+
+        ``done(result, error)`` is called on the loop.
+        """
 
         def run() -> None:
+            if not wanted():
+                self.post(done, None, ClosedError("nobody waits for the answer"))
+                return
             try:
                 result, error = work(), None
             except BaseException as raised:  # noqa: BLE001  # whatever it is, the client gets it
@@ -163,10 +176,13 @@ class Service:
 
         self._blocking.submit(run)
 
-    def refuse_notification(self, peer: str, method: str, error: BaseException, message: object) -> None:
-        """Count, log and keep what nobody can be told about."""
+    def refuse_notification(
+        self, peer: str, method: str, error: BaseException, message: object, logged: bool
+    ) -> None:
+        """Count, keep and perhaps log what nobody can be told about."""
         self.counters.notifications_refused += 1
-        _log.warning("notification refused", connection=peer, method=method, error=str(error))
+        if logged:
+            _log.warning("notification refused", connection=peer, method=method, error=str(error))
         self.backend.add_dead_letter(f"server/{method}", error, message)
 
     def statistics(self) -> ServerStatistics:

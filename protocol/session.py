@@ -8,12 +8,12 @@ come back together. What may take longer (a batch) is handed on in pieces, one a
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw
 
 from .batch_run import BatchRun
-from .connection import BadCall, call_of, encode, encode_error, msgid_of_head
+from .connection import BadCall, call_of, msgid_of_head
 from .decoding import DECODE_ERRORS, is_array, one_map
 from .errors import (
     ClosedError,
@@ -24,70 +24,47 @@ from .errors import (
     UnknownMethodError,
 )
 from .framing import Framer
-from .groups import HELD_RETRY_SECONDS, InputGroup, SignalGroup, Slot
+from .groups import InputGroup, SignalGroup
 from .limits import BAD_MESSAGES_MAX
 from .log import get_logger
+from .outgoing import TURN_UNITS, Edge, Outgoing
 from .questions import ANSWERS
 from .service import Route, Service
 from .validation import check_prediction
 
 if TYPE_CHECKING:
-    from .feed import Subscriber
+    from .runs import Run
 
-__all__ = ["TURN_MESSAGES_MAX", "Session"]
+__all__ = ["Session"]
 
-TURN_MESSAGES_MAX: Final = 256
-"""Messages a connection may have handled before another gets its turn: about 2 ms of work."""
+IN_FLIGHT_BYTES_MAX: Final = 4 * 2**20
+"""Messages under way beyond which a connection is not read any more: as Python objects they are several times that."""
+
+SLOW_QUESTIONS_MAX: Final = 4
+"""The same of questions that take a thread."""
+
+PARAMS_BYTES_A_UNIT: Final = 4_096
+
+_NOTHING: Final = Framer(0)
+"""What connections that are gone have instead of their bytes."""
 
 _log = get_logger("server")
 
 
-class Edge(Protocol):
-    """The socket of a session."""
-
-    def send(self, data: bytes) -> None:
-        """Write."""
-        ...
-
-    def finish(self) -> None:
-        """End the connection once everything is written and the client had time to read it."""
-        ...
-
-    def turn_soon(self) -> None:
-        """Call :meth:`Session.turn` after the others had theirs."""
-        ...
-
-    def read(self, wanted: bool) -> None:
-        """Go on, or stop, reading from the client."""
-        ...
-
-
-class Session:
+class Session(Outgoing):
     """The server's side of one connection."""
 
     def __init__(self, service: Service, peer: str, edge: Edge, needs_token: bool = False) -> None:
-        self.service = service
-        self.peer = peer
+        super().__init__(service, peer, edge)
         self.authenticated = not needs_token
-        self.errors_as_text = False
         self.framer = Framer(service.limits.message_bytes_max)
-        self.in_flight = 0
-        self.blocked = False
-        """The client does not read what it was sent."""
         self.ended = False
         """The client will send no more."""
         self.faulty = False
         """Nothing more is taken in; once everything is answered the connection ends."""
-        self.subscriber: Subscriber | None = None
         self.partial_since: float | None = None
-        self._edge = edge
-        self._finished = False
-        self._out: list[bytes] = []
         self._queue: deque[bytes] = deque()
-        self._batch: BatchRun | None = None
-        self._held: list[InputGroup] = []
-        self._slots: deque[Slot] = deque()
-        """What is answered in order, oldest first."""
+        self._run: Run | None = None
         self._inputs = InputGroup(self)
         self._signals = SignalGroup(self)
         self._as_array = False
@@ -104,7 +81,7 @@ class Session:
     @property
     def has_work(self) -> bool:
         """Whether a turn would get something done."""
-        return not self._stuck() and (bool(self._queue) or self._batch is not None or self.framer.pending)
+        return not self._stuck() and (bool(self._queue) or self._run is not None or self.framer.pending)
 
     def _stuck(self) -> bool:
         return (
@@ -112,6 +89,8 @@ class Session:
             or self.faulty
             or bool(self._held)
             or self.in_flight >= self.service.limits.in_flight_per_connection_max
+            or self.in_flight_bytes >= IN_FLIGHT_BYTES_MAX
+            or self.slow_questions >= SLOW_QUESTIONS_MAX
         )
 
     def turn(self, now: float) -> None:
@@ -119,19 +98,18 @@ class Session:
         if self._stuck():
             return
         queue, framer = self._queue, self.framer
+        self._budget = TURN_UNITS
         if not queue:
-            queue.extend(framer.next_messages(TURN_MESSAGES_MAX))
+            queue.extend(framer.next_messages(TURN_UNITS))
             if queue:
                 self.partial_since = None
-        room = min(TURN_MESSAGES_MAX, self.service.limits.in_flight_per_connection_max - self.in_flight)
-        if self._batch is not None:
-            self._advance_batch()
-        else:
-            while queue and room and self._batch is None and not self.faulty:
-                room -= 1
-                self._handle(queue.popleft())
-            self.submit()
-        if framer.fault is not None and not queue and self._batch is None and not self.faulty:
+        if self._run is not None:
+            self._advance()
+        while queue and self._budget > 0 and self._run is None and not self._stuck():
+            self._budget -= 1
+            self._handle(queue.popleft())
+        self.submit()
+        if framer.fault is not None and not queue and self._run is None and not self.faulty:
             self.fail(framer.fault, msgid_of_head(framer.head()))
         if not framer.partial:
             self.partial_since = None
@@ -148,10 +126,10 @@ class Session:
             group, self._signals = self._signals, SignalGroup(self)
             group.submit()
 
-    def _advance_batch(self) -> None:
-        assert self._batch is not None
-        if not self._batch.advance():
-            self._batch = None
+    def _advance(self) -> None:
+        assert self._run is not None
+        if not self._run.advance():
+            self._run = None
 
     # ------------------------------------------------------------- messages
 
@@ -177,8 +155,11 @@ class Session:
             elif route.kind == "signal":
                 self._gather(self._signals, self._inputs, route, msgid, params, raw)
             else:
-                self._handle_other(route, msgid, params)
+                self._handle_other(route, msgid, params, len(raw))
         except HandicapperError as error:
+            self.charge(1)
+            self.answer_error(msgid, error, name, raw)
+        except Exception as error:  # noqa: BLE001  # a defect of ours costs this call its answer, not more
             self.answer_error(msgid, error, name, raw)
 
     def _gather(
@@ -195,22 +176,25 @@ class Session:
                 self._as_array = is_array(one_map(bytes(params)))
                 item = route.decoder.decode(params)
             message = item.message()
-            group.add(msgid, check_prediction(message) if route.kind == "signal" else message)
+            group.add(msgid, check_prediction(message) if route.kind == "signal" else message, len(raw))
         except HandicapperError as error:
+            self.charge(1)
             group.add_refused(msgid, error, raw)
 
-    def _handle_other(self, route: Route, msgid: int | None, params: Raw) -> None:
+    def _handle_other(self, route: Route, msgid: int | None, params: Raw, size_bytes: int) -> None:
         if msgid is None and not route.method.notifiable:
             raise UnknownMethodError(
                 f"{route.method.name!r} cannot be sent as a notification; send a request"
             )
         self.submit()
         decoded = route.decoder.decode(params)
+        self.charge(size_bytes // PARAMS_BYTES_A_UNIT)
         if route.kind == "batch":
-            self._batch = BatchRun(self, route, msgid, decoded)
-            self._advance_batch()
+            self._run = BatchRun(self, route, msgid, decoded, size_bytes)
         else:
-            ANSWERS[route.method.name](self, msgid, decoded)
+            self._run = ANSWERS[route.method.name](self, msgid, decoded, size_bytes)
+        if self._run is not None:
+            self._advance()
 
     def _refuse(self, route: Route | None, name: str) -> None:
         """Raise what keeps a method from being served, if anything does."""
@@ -233,64 +217,6 @@ class Session:
         if self._bad_in_a_row > BAD_MESSAGES_MAX:
             self.fail(bad.error, None, said=True)
 
-    # -------------------------------------------------------------- answers
-
-    def enter(self, slot: Slot | None, count: int) -> None:
-        """Count requests in; what they are answered as, if that has its place in the order."""
-        self.in_flight += count
-        self.service.in_flight += count
-        if slot is not None:
-            self._slots.append(slot)
-
-    def settle(self, slot: Slot) -> None:
-        """The slot's answer is known; answer it once those before it are."""
-        slot.settled = True
-        slots = self._slots
-        while slots and slots[0].settled:
-            slots.popleft().emit()
-        self.service.touch(self)
-
-    def leave(self, count: int) -> None:
-        """Count them out: they are answered."""
-        self.in_flight -= count
-        self.service.in_flight -= count
-        self.service.touch(self)
-
-    def answer(self, msgid: int | None, result: Any) -> None:
-        """Answer a request; nothing for a notification."""
-        if msgid is not None:
-            self._out.append(encode((1, msgid, None, result)))
-
-    def answer_error(self, msgid: int | None, error: BaseException, method: str, message: object) -> None:
-        """Say what went wrong: to the client, or to whoever looks after what it never hears of."""
-        if msgid is None:
-            self.service.refuse_notification(self.peer, method, error, message)
-        else:
-            self.send_error(msgid, error)
-
-    def send_error(self, msgid: int | None, error: BaseException) -> None:
-        """An error answer."""
-        if not isinstance(error, HandicapperError):
-            _log.error("internal error", connection=self.peer, error=repr(error), exc_info=error)
-        self._out.append(encode_error(msgid, error, self.errors_as_text))
-
-    def push(self, notification: bytes) -> None:
-        """A notification to the client."""
-        self._out.append(notification)
-        self.service.touch(self)
-
-    def hold(self, group: InputGroup) -> None:
-        """Keep notifications that there is no room for; nothing more is taken in before they are."""
-        if not self._held:
-            self.service.later(HELD_RETRY_SECONDS, self._retry_held)
-        self._held.append(group)
-
-    def _retry_held(self) -> None:
-        held, self._held = self._held, []
-        for group in held:
-            group.submit()
-        self.service.touch(self)
-
     # -------------------------------------------------------------- the end
 
     def fail(self, error: ProtocolError, msgid: int | None, said: bool = False) -> None:
@@ -301,8 +227,8 @@ class Session:
             self.send_error(msgid, error)
         self.faulty = True
         self._queue.clear()
-        while self._batch is not None:  # begun, so finished
-            self._advance_batch()
+        while self._run is not None:  # begun, so finished
+            self._advance()
         self.service.touch(self)
 
     def time_out(self, what: str) -> None:
@@ -322,10 +248,13 @@ class Session:
             if not self._finished:
                 self.service.counters.bytes_out += len(data)
                 self._edge.send(data)
-        left = bool(self._queue or self._batch or self._held or self.framer.pending)
+        left = bool(self._queue or self._run or self._held or self.framer.pending)
         if self.has_work:
             self._edge.turn_soon()
         if self._finished:
+            if not left:
+                # Until the garbage collector finds the session, it holds next to nothing.
+                self.framer = _NOTHING
             return
         if not self.in_flight and (self.faulty or (self.ended and not left)):
             self._finished = True

@@ -120,8 +120,10 @@ class Dispatcher:
         if self._phase == _RUNNING:
             self._phase = _DRAINING
         self._wake_all()
-        while self._wakeup is not None and self._ready and monotonic() < deadline:
-            self._take_turn()
+        while (
+            self._wakeup is not None and monotonic() < deadline and (cell := self._next_ready()) is not None
+        ):
+            self._run_turn(cell)
         current = threading.current_thread()
         others = [thread for thread in self._threads if thread is not current]
         for thread in others:
@@ -164,19 +166,26 @@ class Dispatcher:
             self._abandon_ready()
 
     def run_ready(self, turns: int) -> bool:
-        """Take up to ``turns`` turns in this thread. Only for a dispatcher without workers.
+        """Take up to ``turns`` turns in this thread, of each actor one. Only for a dispatcher without workers.
 
-        Returns whether more actors wait for a turn: then call again, without being woken. Otherwise ``wake``
-        is called when one does.
+        Returns whether more actors wait for a turn: then call again, without being woken, once what else there
+        is to do was done; so an actor that always has work does not keep its owner from his. Otherwise
+        ``wake`` is called when one does.
         """
         wakeup, ready = self._wakeup, self._ready
         if wakeup is None:
             raise RuntimeError(f"dispatcher {self.name} has workers; they take the turns")
         wakeup.disarm()
+        had_a_turn: set[Cell] = set()
         try:
-            while turns > 0 and ready:
-                self._take_turn()
-                turns -= 1
+            while turns > len(had_a_turn) and (cell := self._next_ready()) is not None:
+                if cell in had_a_turn:
+                    ready.appendleft(cell)
+                    if self._phase == _STOPPED:
+                        self._abandon_ready()
+                    break
+                had_a_turn.add(cell)
+                self._run_turn(cell)
         except BaseException:
             wakeup.rearm()
             if ready:
@@ -261,12 +270,14 @@ class Dispatcher:
                 # leave all other actors without a thread.
                 _logger.exception("turn of %s failed", cell.name)
 
-    def _take_turn(self) -> None:
-        """A turn in the calling thread, if one is due. An interrupt that is meant for the thread goes on upwards."""
+    def _next_ready(self) -> Cell | None:
         try:
-            cell = self._ready.popleft()
+            return self._ready.popleft()
         except IndexError:
-            return  # whoever helps was faster
+            return None  # or whoever helps was faster
+
+    def _run_turn(self, cell: Cell) -> None:
+        """A turn in the calling thread. An interrupt that is meant for the thread goes on upwards."""
         try:
             cell.run(self.quantum)
         except Exception:

@@ -86,8 +86,8 @@ class BloomFilter:
         """Places in ``numbers`` of those it may hold.
 
         >>> seen = BloomFilter(1)
-        >>> seen.add([5, 7])
-        >>> seen.among([4, 5, 6, 7])
+        >>> seen.add([fingerprint("p1"), fingerprint("p3")])
+        >>> seen.among([fingerprint(f"p{number}") for number in range(4)])
         [1, 3]
         """
         if not self.count:

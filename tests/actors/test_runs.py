@@ -19,6 +19,7 @@ from handicapper.actors.state.entries import RulesInForce
 from handicapper.actors.state.events import Scored
 from handicapper.actors.state.fold import ROWS_PER_WINDOW
 from handicapper.actors.state.history import History, Row
+from handicapper.actors.state.id_index import BloomFilter, fingerprint
 from handicapper.actors.state.intake import Intake
 from handicapper.actors.state.model_state import ModelState
 from handicapper.actors.state.statistics import LearnedStatistics
@@ -142,6 +143,16 @@ def test_error_among_the_inputs_stays_in_its_place_and_ends_no_run_of_others() -
     first, second, third = intake.accept_each([outcome(1), error, outcome(2)])
     assert second is error
     assert [getattr(receipt, "seq", None) for receipt in (first, third)] == [2, 3]
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 500])
+def test_filter_asked_for_many_says_what_it_says_of_each(count: int) -> None:
+    """Filled until it often errs; the array's probe may spare look-ups, and never changes an answer."""
+    seen = BloomFilter(1)
+    assert seen.among([fingerprint("p1")] * count) == []
+    seen.add([fingerprint(f"q{number}") for number in range(1_000_000)])
+    asked = [fingerprint(f"{'pq'[number % 2]}{number}") for number in range(count)]
+    assert seen.among(asked) == [place for place, number in enumerate(asked) if number in seen]
 
 
 # ------------------------------------------------------------------------- fold

@@ -155,7 +155,12 @@ class Harness:
         self.session = Session(self.service, "test", self)
 
     @staticmethod
-    def _run_now(work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+    def _run_now(
+        work: Callable[[], Any],
+        done: Callable[[Any, BaseException | None], None],
+        wanted: Callable[[], bool],
+    ) -> None:
+        assert wanted()
         try:
             result = work()
         except Exception as error:  # noqa: BLE001  # what a thread would hand back

@@ -224,14 +224,19 @@ def test_a_forked_child_is_refused_by_name_and_the_parent_goes_on(client: Client
             lambda: client.subscribe(None, print),
             lambda: client.batch().ping().result(),
         ]
-        if notify is not None:
+        if notify is not None and reply is not None:
             calls.append(lambda: notify.record_outcome(outcome(2)))
+            calls.append(lambda: reply.add_done_callback(print))
         for call in calls:
             with pytest.raises(ClosedError, match="of which this one was forked"):
                 call()
         client.close()
 
-    assert in_child(child) == 0
+    link = client._link
+    assert link is not None
+    with link._lock:  # as another thread may, at that moment
+        status = in_child(child)
+    assert status == 0
     if reply is not None:
         assert isinstance(reply.result(), Receipt)
     assert client.record_outcome(outcome(3)).seq > 0

@@ -90,6 +90,24 @@ def test_quantum_of_a_turn_holds_here_too(calls: Calls) -> None:
     assert dispatcher.stop(DEADLINE_SECONDS)
 
 
+def test_actor_that_always_has_work_lets_its_owner_do_his_between_two_turns(driven: Dispatcher) -> None:
+    log: list[Any] = []
+    busy, other = started(driven, 2, log)
+
+    def again() -> None:
+        log.append("busy")
+        busy.tell(again)
+
+    busy.cell.scheduler.quantum = 1
+    busy.tell(again)
+    other.tell("other")
+    assert driven.run_ready(100) is True
+    assert log == ["busy", "other"]
+    assert driven.run_ready(100) is True
+    assert log == ["busy", "other", "busy"]
+    assert busy.stop(timeout=DEADLINE_SECONDS, hard=True)
+
+
 def test_blocking_ask_works_before_anybody_drives(driven: Dispatcher) -> None:
     inner = Recorder.start_on(driven)
     outer = Recorder.start_on(driven)

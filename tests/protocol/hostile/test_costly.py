@@ -80,8 +80,8 @@ COSTLY_CALLS: dict[str, tuple[int, str, Any]] = {
     "batch of 256 old outcomes": (500, "record_outcome_batch", [[list(outcome().values())] * 256]),
     "batch of 16,000 old outcomes": (60, "record_outcome_batch", [[list(outcome().values())] * 16_000]),
     "16,000 params": (50, "get_adaptive_params_batch", [["attack"] * 16_000]),
-    "1,000 selections": (20, "thompson_sample_batch", [[{}] * 1_000]),
-    "a selection of 100,000 draws": (20, "thompson_sample", {"n": 100_000, "models": ["attack"]}),
+    "100 selections": (20, "thompson_sample_batch", [[{}] * 100]),
+    "a selection of 20,000 draws": (20, "thompson_sample", {"n": 20_000, "models": ["attack"]}),
 }
 """What a client may ask for, as often as it likes: how often here, and what."""
 
