@@ -14,7 +14,7 @@ from .errors import ProtocolError, TooLargeError, UnframeableError
 
 __all__ = ["Framer"]
 
-BUFFER_BYTES: Final = 16 * 1024
+BUFFER_BYTES: Final = 4 * 1024
 """What a connection's unpacker begins with (its own default is a mebibyte each); it grows as needed."""
 
 

@@ -198,7 +198,9 @@ def sample_params(
 ) -> SampleParams:
     """The params of ``thompson_sample``, checked."""
     if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n < 2**31:
-        raise InvalidValueError("n", n, "a whole number from 1 to the draws the daemon allows (100,000)")
+        raise InvalidValueError(
+            "n", n, "a whole number from 1 to the draws that the daemon allows (limits.draws_max)"
+        )
     whole_seed = isinstance(seed, int) and not isinstance(seed, bool)
     if seed is not None and not (whole_seed and 0 <= seed < 2**64):
         raise InvalidValueError("seed", seed, "a whole number from 0 to 2**64 - 1")
