@@ -57,9 +57,14 @@ class JournalBatch(Struct, frozen=True):
 
 
 class WriteAhead(Struct, frozen=True):
-    """Settled markets of a snapshot that is being taken: written with the next commit, or with the snapshot."""
+    """Settled markets of a snapshot that is being taken: written with the next commit, or with the snapshot.
+
+    ``done()`` is called after what waited with it is committed: the next piece is not made before, so that a
+    snapshot takes its pace from the disk, and no commit has more than a piece or two to take along.
+    """
 
     settled_markets: list[tuple[bytes, bytes]]
+    done: Callable[[], object]
 
 
 class WriteSnapshot(Struct, frozen=True):
@@ -90,6 +95,7 @@ class PersisterActor(PooledActor):
     def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
         """Commit runs of journal batches together; everything in the order in which it came."""
         waiting: list[JournalBatch] = []
+        paced: list[WriteAhead] = []
         for envelope in envelopes:
             message = envelope.message
             if type(message) is JournalBatch:
@@ -97,6 +103,7 @@ class PersisterActor(PooledActor):
                 continue
             if type(message) is WriteAhead:
                 self._ahead += message.settled_markets
+                paced.append(message)
                 continue
             self._commit(waiting)
             waiting = []
@@ -107,6 +114,8 @@ class PersisterActor(PooledActor):
             else:
                 raise TypeError(f"the persister cannot handle {message!r:.200}")
         self._commit(waiting)
+        for message in paced:
+            message.done()
 
     def _open(self, message: Open, reply_to: Any) -> None:
         try:

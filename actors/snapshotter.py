@@ -25,7 +25,7 @@ from .runtime.dispatcher import Dispatcher
 from .runtime.future import LeanFuture
 from .runtime.gather import Gather, Gathered, scatter
 from .runtime.ref import PooledRef
-from .snapshot import BookSealer, snapshot_meta
+from .snapshot import BookSealer, Record, snapshot_meta
 
 __all__ = ["SnapshotGathered", "SnapshotStep", "SnapshotWritten", "Snapshotter"]
 
@@ -180,21 +180,22 @@ class Snapshotter:
         self._step()
 
     def _step(self) -> None:
-        """Go on with what may take long, and come again after the inputs that wait."""
+        """Go on with what may take long, and come again after the next commit and the inputs that wait."""
         taking = self._taking
         if taking is None or (self._ended is not None and taking.receipt is None):
             return
+        ahead: list[Record] = []
         if taking.receipt is not None:
             if self._leave(taking, taking.receipt):
                 return
         else:
             ahead = taking.sealer.seal_some(SEAL_ITEMS)
-            if ahead:
-                self._persister.post(WriteAhead(ahead))
             if taking.sealer.done:
+                taking.sealer.write.settled_markets += ahead
                 self._write()
                 return
-        self.tell_router(SnapshotStep())
+        tell_router = self.tell_router
+        self._persister.post(WriteAhead(ahead, lambda: tell_router(SnapshotStep())))
 
     def _write(self) -> None:
         """Hand the snapshot to the persister, once the models answered and the markets are sealed."""

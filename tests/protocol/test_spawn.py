@@ -313,6 +313,7 @@ def test_a_daemon_leaves_when_its_parent_is_killed(state: Path, how: str) -> Non
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=os.environ | {"TMPDIR": str(state.parent)},  # nobody is left to remove what it makes there
     )
     assert parent.stdin is not None and parent.stdout is not None
     with parent.stdin, parent.stdout:
