@@ -15,15 +15,15 @@ import click
 
 from ..protocol.addresses import TcpAddress
 from ..protocol.errors import SettingsError
-from .descriptors import check_ready_fd, secure_standard_fds
-from .endpoints import TCP_ADDRESS, Endpoints
+from .daemon.descriptors import check_ready_fd, secure_standard_fds
+from .daemon.endpoints import TCP_ADDRESS, Endpoints
+from .daemon.parent import require_stdin
 from .exit_codes import BAD_SETTINGS, INTERNAL, OK
 from .opening import LOG_LEVEL_VARIABLE, settings_from
 from .options import config_option
-from .parent import require_stdin
 
 if TYPE_CHECKING:
-    from .serve_log import LogFormat
+    from .daemon.log import LogFormat
 
 __all__ = ["ServeOptions", "serve_command"]
 
@@ -157,13 +157,13 @@ def _check(options: ServeOptions) -> int:
 
 
 def _serve(options: ServeOptions) -> int:
-    from .serve_log import serve_log  # lazily, all of these: --help must not wait for them
-    from .shutdown import Shutdown
+    from .daemon.log import serve_log  # lazily, all of these: --help must not wait for them
+    from .daemon.shutdown import Shutdown
 
     shutdown = Shutdown()
     with shutdown.installed(), serve_log(options.log_format, options.log_level) as shutdown.log:
         try:
-            from .daemon import run_daemon
+            from .daemon.running import run_daemon
 
             return run_daemon(options, shutdown)
         except Exception:

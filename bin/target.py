@@ -139,7 +139,7 @@ def opened(target: Target) -> Iterator[Asked]:
 def connected(address: str, token_file: str | None) -> Client:
     """A client of a running daemon."""
     from ..protocol import Client  # lazily: not needed for --help
-    from .token_file import read_token
+    from .daemon.token_file import read_token
 
     token = None if token_file is None else read_token(token_file)
     return Client(address, token=token, client_name="handicapper command")

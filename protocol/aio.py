@@ -21,17 +21,17 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakMethod, finalize, ref
 
 from .addresses import Address, parse_address
-from .aio_events import AsyncNotify, EventStream
-from .aio_inputs import AsyncInputs
-from .aio_link import AsyncLink
-from .aio_questions import AsyncQuestions
+from .calling.aio_events import AsyncNotify, EventStream
+from .calling.aio_inputs import AsyncInputs
+from .calling.aio_link import AsyncLink
+from .calling.aio_questions import AsyncQuestions
+from .calling.events import Event
+from .calling.exchange import Exchange
+from .calling.spawn import Daemon
+from .calling.subscribers import Subscriber, Subscribers
 from .client import checked_seconds, hello_of, tell_all
 from .errors import ClosedError, HandicapperError
-from .events import Event
-from .exchange import Exchange
 from .messages import HelloReply
-from .spawn import Daemon
-from .subscribers import Subscriber, Subscribers
 
 __all__ = ["AsyncClient"]
 

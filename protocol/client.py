@@ -23,20 +23,20 @@ from types import TracebackType
 from typing import Any
 
 from .addresses import Address, parse_address
-from .client_batch import Batch, Notify
-from .client_inputs import ClientInputs
-from .client_questions import ClientQuestions
+from .calling.client_batch import Batch, Notify
+from .calling.client_inputs import ClientInputs
+from .calling.client_questions import ClientQuestions
+from .calling.events import Event
+from .calling.exchange import Exchange
+from .calling.link import Link
+from .calling.replies import Reply
+from .calling.spawn import Daemon
+from .calling.subscribers import Subscribers
 from .errors import ClosedError, HandicapperError, InvalidValueError
-from .events import Event
-from .exchange import Exchange
 from .limits import PROTOCOL_VERSION
-from .link import Link
 from .log import get_logger
 from .messages import HelloReply
 from .params import Hello
-from .replies import Reply
-from .spawn import Daemon
-from .subscribers import Subscribers
 
 __all__ = ["Client"]
 
@@ -234,7 +234,7 @@ class Client(ClientInputs, ClientQuestions):
 
         Args:
             topics: ``parameters``, ``models``, ``drift``; None for all of them.
-            callback: takes one of the events of :mod:`handicapper.protocol.events`.
+            callback: takes one of the events of :mod:`handicapper.protocol.calling.events`.
             interval_ms: how often the parameters of one model are told at most.
             timeout: seconds.
 

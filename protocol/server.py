@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from .backend import Backend
 from .connection import encode_error
 from .errors import BusyError
 from .limits import WireLimits
 from .log import get_logger
 from .messages import ConfigReply, ServerStatistics
-from .service import Service
-from .session import Session
+from .serving.backend import Backend
+from .serving.service import Service
+from .serving.session import Session
 
 __all__ = ["Server"]
 

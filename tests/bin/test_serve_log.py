@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from handicapper.actors.log import get_logger
-from handicapper.bin import serve_log
-from handicapper.bin.serve_log import LogSink, event_of, formatter_of
+from handicapper.bin.daemon import log as serve_log
+from handicapper.bin.daemon.log import LogSink, event_of, formatter_of
 
 DEADLINE_SECONDS = 30.0
 

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from handicapper.bin.descriptors import FILES_SPARE, raise_file_limit
-from handicapper.bin.sdnotify import ServiceManager, activated_sockets
-from handicapper.bin.turns import TURNS_MAX, Turns
+from handicapper.bin.daemon.descriptors import FILES_SPARE, raise_file_limit
+from handicapper.bin.daemon.sdnotify import ServiceManager, activated_sockets
+from handicapper.bin.daemon.turns import TURNS_MAX, Turns
 from handicapper.protocol.errors import SettingsError
 
 PID = str(os.getpid())

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from handicapper.bin.cli import main
-from handicapper.bin.endpoints import Endpoints, is_loopback, resolve
+from handicapper.bin.daemon.endpoints import Endpoints, is_loopback, resolve
+from handicapper.bin.daemon.listening import AddressInUseError, AddressUnusableError, listen_unix
+from handicapper.bin.daemon.token_file import read_token
 from handicapper.bin.exit_codes import exit_code_of
-from handicapper.bin.listening import AddressInUseError, AddressUnusableError, listen_unix
-from handicapper.bin.token_file import read_token
 from handicapper.config import Server
 from handicapper.protocol.addresses import TcpAddress
 from handicapper.protocol.errors import SettingsError

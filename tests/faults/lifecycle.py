@@ -243,7 +243,7 @@ def patched(code: str) -> list[str]:
     # Not before it has blocked its signals: what the code imports starts threads.
     wrapper = f"""
 import sys
-import handicapper.bin.serve_log as module
+import handicapper.bin.daemon.log as module
 serve_log = module.serve_log
 def patch_and_log(*options):
     exec({code!r}, {{}})

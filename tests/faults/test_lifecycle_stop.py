@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from handicapper.actors import Learner
-from handicapper.bin.shutdown import FLUSH_SECONDS, PARENT_GONE_SECONDS
+from handicapper.bin.daemon.shutdown import FLUSH_SECONDS, PARENT_GONE_SECONDS
 from handicapper.protocol.messages import TradeOutcome
 
 from .lifecycle import DEADLINE_SECONDS, SERVE, Daemon, Daemons, outcome, patched, until
@@ -286,8 +286,8 @@ def test_a_daemon_whose_parent_was_killed_with_sigkill_drains_saves_and_leaves(d
 @pytest.mark.parametrize(
     "fault",
     [
-        "import handicapper.bin.daemon as d\nd.ready_line = lambda *a, **k: 1 // 0",
-        "import handicapper.bin.daemon as d\nd.announce_daemon = lambda *a, **k: 1 // 0",
+        "import handicapper.bin.daemon.running as d\nd.ready_line = lambda *a, **k: 1 // 0",
+        "import handicapper.bin.daemon.running as d\nd.announce_daemon = lambda *a, **k: 1 // 0",
     ],
     ids=["once listening", "before listening"],
 )
@@ -303,7 +303,7 @@ def test_an_internal_error_exits_70_with_its_traceback_in_the_log(daemons: Daemo
 
 
 ACTORS_STOP = """
-import handicapper.bin.turns as turns
+import handicapper.bin.daemon.turns as turns
 class Turns(turns.Turns):
     def _run(self):
         if armed and self._driven is not None:
@@ -312,7 +312,7 @@ class Turns(turns.Turns):
             self._driven = Broken()
         super()._run()
 armed = []
-import handicapper.bin.daemon as d
+import handicapper.bin.daemon.running as d
 d.Turns = Turns
 class Reloading(d.Reloading):
     def ask(self): armed.append(1)

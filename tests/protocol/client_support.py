@@ -19,7 +19,7 @@ import msgpack
 import msgspec
 
 from handicapper.actors import Learner
-from handicapper.bin.turns import Turns
+from handicapper.bin.daemon.turns import Turns
 from handicapper.config import Persistence, Settings
 from handicapper.protocol.limits import WireLimits
 from handicapper.protocol.messages import (

@@ -24,8 +24,8 @@ from handicapper.protocol.messages import (
     Statistics,
     VerifyReport,
 )
-from handicapper.protocol.service import Service
-from handicapper.protocol.session import Session
+from handicapper.protocol.serving.service import Service
+from handicapper.protocol.serving.session import Session
 
 from .samples import example
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from handicapper.protocol import AsyncClient, Client
+from handicapper.protocol.calling.events import EventsMissed, ModelPaused, ModelResumed
 from handicapper.protocol.errors import (
     BatchError,
     ClosedError,
@@ -22,7 +23,6 @@ from handicapper.protocol.errors import (
     UnknownMethodError,
     UnknownModelError,
 )
-from handicapper.protocol.events import EventsMissed, ModelPaused, ModelResumed
 from handicapper.protocol.messages import Receipt
 
 from .client_support import (

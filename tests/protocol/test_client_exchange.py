@@ -8,7 +8,11 @@ import msgpack
 import msgspec
 import pytest
 
-from handicapper.protocol import requests
+from handicapper.protocol.calling import requests
+from handicapper.protocol.calling.exchange import WAITING_CALLS_MAX, Exchange
+from handicapper.protocol.calling.outbox import Call
+from handicapper.protocol.calling.requests import Request, spec_of
+from handicapper.protocol.calling.subscribers import Subscribers
 from handicapper.protocol.errors import (
     BadMessageError,
     BusyError,
@@ -22,13 +26,9 @@ from handicapper.protocol.errors import (
     UnframeableError,
     UnknownModelError,
 )
-from handicapper.protocol.exchange import WAITING_CALLS_MAX, Exchange
 from handicapper.protocol.limits import WireLimits
 from handicapper.protocol.messages import HelloReply, Receipt
-from handicapper.protocol.outbox import Call
 from handicapper.protocol.params import Hello
-from handicapper.protocol.requests import Request, spec_of
-from handicapper.protocol.subscribers import Subscribers
 
 from .client_support import outcome
 

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from handicapper.protocol import requests
+from handicapper.protocol.calling import requests
+from handicapper.protocol.calling.outbox import Call
 from handicapper.protocol.errors import BusyError, ConnectionLostError, DeadlineExceededError
-from handicapper.protocol.outbox import Call
 
 from .test_client_exchange import NEVER, RESET, Ends
 

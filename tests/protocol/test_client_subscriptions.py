@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 from handicapper.protocol import Client
+from handicapper.protocol.calling.events import (
+    Event,
+    ModelPaused,
+    ModelReset,
+    ModelResumed,
+    ParametersChanged,
+)
 from handicapper.protocol.errors import ConnectionLostError, InvalidValueError
-from handicapper.protocol.events import Event, ModelPaused, ModelReset, ModelResumed, ParametersChanged
 
 from .client_support import (
     DEADLINE_SECONDS,

@@ -21,6 +21,7 @@ import msgpack
 import msgspec
 import pytest
 
+from handicapper.protocol.calling.events import EVENTS, DriftDetected, EventsMissed, event_of
 from handicapper.protocol.connection import (
     call_of,
     encode_error,
@@ -31,7 +32,6 @@ from handicapper.protocol.connection import (
 )
 from handicapper.protocol.decoding import ParamsDecoder
 from handicapper.protocol.errors import RemoteError, error_from_wire
-from handicapper.protocol.events import EVENTS, DriftDetected, EventsMissed, event_of
 from handicapper.protocol.limits import WireLimits
 from handicapper.protocol.methods import METHODS
 

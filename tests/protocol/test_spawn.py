@@ -19,9 +19,9 @@ import pytest
 
 from handicapper.protocol import AsyncClient, Client
 from handicapper.protocol.addresses import TcpAddress, UnixAddress
+from handicapper.protocol.calling.spawn import Daemon, DaemonError
 from handicapper.protocol.errors import ConnectionLostError, InvalidValueError
 from handicapper.protocol.messages import Receipt
-from handicapper.protocol.spawn import Daemon, DaemonError
 
 from .client_support import DEADLINE_SECONDS, eventually, outcome, short_directory
 

@@ -1,0 +1,48 @@
+"""Looking after the learner: says loudly that it has failed, and tells the service manager while it has not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from ...actors.log import get_logger
+from ...protocol.errors import ClosedError
+from .sdnotify import ServiceManager
+
+if TYPE_CHECKING:
+    from ...actors import Learner
+
+__all__ = ["look_after"]
+
+LOOK_SECONDS: Final = 1.0
+
+_log = get_logger("daemon")
+
+
+async def look_after(learner: Learner, manager: ServiceManager) -> None:
+    """Look once a second, or at half of what the watchdog allows; until cancelled.
+
+    A learner that has failed is not restarted here: it answers questions still, and whatever was wrong with
+    the disk would be wrong with the next one. A watchdog is no longer told that all is well, so that the
+    service manager, which knows when to give up, decides.
+    """
+    told = False
+    watchdog = manager.watchdog_seconds
+    interval = LOOK_SECONDS if watchdog is None else min(LOOK_SECONDS, watchdog / 2)
+    while True:
+        failure = _failure_of(learner)
+        if failure is None:
+            manager.alive()
+        elif not told:
+            told = True
+            _log.critical("the learner has failed: no input is accepted any more", reason=failure)
+            manager.status(f"FAILED, answering questions only: {failure}")
+        await asyncio.sleep(interval)
+
+
+def _failure_of(learner: Learner) -> str | None:
+    try:
+        statistics = learner.statistics()
+    except ClosedError as error:
+        return str(error)
+    return None if statistics.state == "accepting" else statistics.failure or statistics.state

@@ -1,0 +1,127 @@
+"""What a subscriber is told: the server's notifications as frozen structs, one per method."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, TypeAlias
+
+import msgspec
+from msgspec import Raw, Struct
+
+from ..messages import AdaptiveParams
+
+__all__ = [
+    "EVENTS",
+    "DriftDetected",
+    "Event",
+    "EventsMissed",
+    "ModelFailed",
+    "ModelPaused",
+    "ModelReset",
+    "ModelRestarted",
+    "ModelResumed",
+    "ParametersChanged",
+    "event_of",
+]
+
+
+class ParametersChanged(Struct, frozen=True, kw_only=True):
+    """The newest parameters of a model."""
+
+    topic: ClassVar[str] = "parameters"
+    model_id: str
+    params: AdaptiveParams
+
+
+class ModelPaused(Struct, frozen=True, kw_only=True):
+    """A model was taken out of selection and trading."""
+
+    topic: ClassVar[str] = "models"
+    model_id: str
+    until: int | None = None
+    """Event time (ns) at which the pause ends by itself."""
+    reason: str = ""
+
+
+class ModelResumed(Struct, frozen=True, kw_only=True):
+    """A pause was ended."""
+
+    topic: ClassVar[str] = "models"
+    model_id: str
+
+
+class ModelReset(Struct, frozen=True, kw_only=True):
+    """A model has forgotten what it had learned."""
+
+    topic: ClassVar[str] = "models"
+    model_id: str
+
+
+class ModelRestarted(Struct, frozen=True, kw_only=True):
+    """A model went wrong and was rebuilt."""
+
+    topic: ClassVar[str] = "models"
+    model_id: str
+
+
+class ModelFailed(Struct, frozen=True, kw_only=True):
+    """A model was given up."""
+
+    topic: ClassVar[str] = "models"
+    model_id: str
+    reason: str = ""
+
+
+class DriftDetected(Struct, frozen=True, kw_only=True):
+    """A change point was detected in a model's outcomes."""
+
+    topic: ClassVar[str] = "drift"
+    model_id: str
+
+
+class EventsMissed(Struct, frozen=True, kw_only=True):
+    """So many events were dropped, because they were not taken fast enough: look at the state itself."""
+
+    topic: ClassVar[str | None] = None
+    count: int
+
+
+Event: TypeAlias = (
+    ParametersChanged
+    | ModelPaused
+    | ModelResumed
+    | ModelReset
+    | ModelRestarted
+    | ModelFailed
+    | DriftDetected
+    | EventsMissed
+)
+
+EVENTS: Final[dict[str, type[Any]]] = {
+    "parameters_changed": ParametersChanged,
+    "model_paused": ModelPaused,
+    "model_resumed": ModelResumed,
+    "model_reset": ModelReset,
+    "model_restarted": ModelRestarted,
+    "model_failed": ModelFailed,
+    "drift": DriftDetected,
+    "events_missed": EventsMissed,
+}
+"""Type of the params of every notification the server sends."""
+
+_decode = {name: msgspec.msgpack.Decoder(tuple[kind]).decode for name, kind in EVENTS.items()}
+
+
+def event_of(method: str, params: Raw | bytes) -> Event | None:
+    """The event a notification stands for; None for one that a later release has added.
+
+    The params are an array that holds the one map of the notification.
+
+    >>> event_of("model_resumed", msgspec.msgpack.encode([{"model_id": "elo"}]))
+    ModelResumed(model_id='elo')
+
+    Raises:
+        msgspec.MsgspecError: the params are not those of the notification.
+
+    """
+    decode = _decode.get(method)
+    return None if decode is None else decode(params)[0]

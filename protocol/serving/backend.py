@@ -1,0 +1,110 @@
+"""What the server needs of whatever it serves; ``handicapper.actors.Learner`` is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from ..messages import (
+    DeadLetter,
+    Input,
+    ModelReport,
+    ModelSummary,
+    Prediction,
+    Statistics,
+    VerifyReport,
+)
+
+__all__ = ["Backend", "Pending"]
+
+
+class Pending(Protocol):
+    """A result to come."""
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The result, or what went wrong is raised."""
+        ...
+
+    def exception(self) -> BaseException | None:
+        """What went wrong, None if nothing did (yet)."""
+        ...
+
+    def add_done_callback(self, callback: Callable[[Any], Any]) -> None:
+        """Call it once there is a result: in any thread, or at once."""
+        ...
+
+
+class Backend(Protocol):
+    """A learner. The ``*_nowait`` calls never wait; the others do and are called on a thread."""
+
+    def record_each_nowait(self, inputs: Sequence[Input]) -> Pending:
+        """A receipt or an error for each input, once they are durable."""
+        ...
+
+    def process_signals_nowait(self, predictions: Iterable[Prediction]) -> Pending:
+        """A decision or an error for each signal, once they are durable."""
+        ...
+
+    def get_adaptive_params_nowait(self, model_id: str, *, as_of: int | None = None) -> Pending:
+        """Parameters, or None for a model never seen."""
+        ...
+
+    def thompson_sample_nowait(
+        self,
+        n: int = 1,
+        *,
+        as_of: int | None = None,
+        models: Iterable[str] | None = None,
+        selection_id: str | None = None,
+        seed: int | None = None,
+    ) -> Pending:
+        """A selection."""
+        ...
+
+    def pause_nowait(self, model_id: str, until: int | None = None, reason: str = "") -> Pending:
+        """A receipt."""
+        ...
+
+    def resume_nowait(self, model_id: str) -> Pending:
+        """A receipt."""
+        ...
+
+    def reset_nowait(self, model_id: str, reason: str = "") -> Pending:
+        """A receipt."""
+        ...
+
+    def snapshot_nowait(self) -> Pending:
+        """A snapshot receipt."""
+        ...
+
+    def models(self, *, as_of: int | None = None) -> list[ModelSummary]:
+        """One line about every model."""
+        ...
+
+    def report(self, model_id: str, *, as_of: int | None = None) -> ModelReport:
+        """Everything about one model."""
+        ...
+
+    def reports(self, *, as_of: int | None = None) -> list[ModelReport]:
+        """Everything about every model."""
+        ...
+
+    def verify(self) -> VerifyReport:
+        """The state derived again, compared."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """How the learner is."""
+        ...
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """The newest dead letters."""
+        ...
+
+    def add_dead_letter(self, recipient: str, reason: BaseException, message: object) -> None:
+        """Keep a message that could not be taken in and whose sender cannot be told."""
+        ...
+
+    def watch(self, listener: Callable[[Any], None]) -> Callable[[], None]:
+        """Tell the listener what changes, in any thread; returns how to end that."""
+        ...

@@ -1,0 +1,129 @@
+"""One batch request under way: decoded and handed on in pieces, one a turn, answered as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ..decoding import check_items
+from ..errors import BusyError, HandicapperError
+from ..messages import BatchResult, SignalBatch
+from ..validation import check_prediction
+from .backend import Pending
+from .groups import HELD_RETRY_SECONDS, Slot, forget_value, outcome_of
+
+if TYPE_CHECKING:
+    from .service import Route
+    from .session import Session
+
+__all__ = ["PIECE_ITEMS", "BatchRun"]
+
+PIECE_ITEMS: Final = 256
+"""Items that are decoded and handed on in one turn."""
+
+
+class BatchRun(Slot):
+    """A batch of inputs or signals.
+
+    Raises:
+        TooLargeError: it has too many items.
+        BusyError: too many requests are in flight.
+
+    """
+
+    def __init__(
+        self, session: Session, route: Route, msgid: int | None, params: Any, size_bytes: int
+    ) -> None:
+        field = route.method.params.__struct_fields__[0]
+        self._raws: list[Any] = getattr(params, field)
+        check_items(field, len(self._raws), session.service.limits.batch_items_max)
+        if msgid is not None and (full := session.service.busy(1)) is not None:
+            raise full
+        self._session = session
+        self._route = route
+        self._msgid = msgid
+        self._signals = route.item.kind == "signal"
+        self._next = 0
+        self._under_way = 0
+        self._results: list[Any] = [None] * len(self._raws)
+        self._size_bytes = size_bytes
+        session.enter(self, 1, size_bytes)
+
+    def advance(self) -> bool:
+        """Hand on the next piece; returns whether there is another."""
+        start = self._next
+        self._next = end = min(start + PIECE_ITEMS, len(self._raws))
+        self._session.charge(end - start)
+        places: list[int] = []
+        items: list[Any] = []
+        for index in range(start, end):
+            try:
+                item = self._route.item_decoder.decode(self._raws[index]).message()
+                items.append(check_prediction(item) if self._signals else item)
+            except HandicapperError as error:
+                forget_value(error)
+                self._session.charge(1)
+                self._results[index] = error
+            else:
+                places.append(index)
+        self._under_way += 1
+        self._send(places, items)
+        return self._next < len(self._raws)
+
+    def _send(self, places: list[int], items: list[Any]) -> None:
+        service = self._session.service
+        backend = service.backend
+        if not items:
+            self._piece_done(places, items, [], None)
+            return
+        try:
+            send = backend.process_signals_nowait if self._signals else backend.record_each_nowait
+            pending = send(items)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client gets it
+            self._piece_done(places, items, [], error)
+            return
+        pending.add_done_callback(lambda done: service.post(self._settled, places, items, done))
+
+    def _settled(self, places: list[int], items: list[Any], pending: Pending) -> None:
+        results, error = outcome_of(pending)
+        self._piece_done(places, items, results or [], error)
+
+    def _piece_done(
+        self, places: list[int], items: list[Any], results: list[Any], error: BaseException | None
+    ) -> None:
+        if isinstance(error, BusyError) and self._msgid is None:
+            # Nobody can be told to come again, so we do.
+            self._session.service.later(HELD_RETRY_SECONDS, lambda: self._send(places, items))
+            return
+        for place, result in zip(places, [error] * len(places) if error else results, strict=True):
+            self._results[place] = result
+        self._under_way -= 1
+        if not self._under_way and self._next == len(self._raws):
+            self._session.settle(self)
+
+    def emit(self) -> None:
+        """Answer it as a whole."""
+        session, method = self._session, self._route.method.name
+        results = self._results
+        refused = tuple((i, result) for i, result in enumerate(results) if isinstance(result, Exception))
+        if self._msgid is None:
+            for index, error in refused:
+                session.answer_error(None, error, method, bytes(self._raws[index]))
+        elif self._signals:
+            decisions = tuple(None if isinstance(result, Exception) else result for result in results)
+            session.answer(self._msgid, SignalBatch(decisions=decisions, errors=refused))
+        else:
+            session.answer(self._msgid, self._batch_result(refused))
+        session.leave(1, self._size_bytes)
+
+    def _batch_result(self, refused: tuple[tuple[int, Exception], ...]) -> BatchResult:
+        receipts = [result for result in self._results if not isinstance(result, Exception)]
+        new = [receipt for receipt in receipts if not receipt.duplicate]
+        return BatchResult(
+            total=len(self._results),
+            accepted=len(new),
+            duplicates=len(receipts) - len(new),
+            scored=sum(receipt.scored for receipt in new),
+            revised=sum(receipt.revised for receipt in new),
+            errors=refused,
+            seq=max((receipt.seq for receipt in receipts), default=0),
+        )

@@ -1,0 +1,177 @@
+"""What a session hands on together: inputs, signals, controls, and batches in pieces; and their answers.
+
+Each is a :class:`Slot`: slots are answered in the order in which they were taken in, so one that is refused
+at once waits for those before it.
+
+A group that finds the learner full answers its requests BUSY, and keeps its notifications, whose senders
+could not be told: they are tried again until there is room, and meanwhile the session takes in nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import BusyError, InvalidValueError
+from .backend import Pending
+
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["HELD_RETRY_SECONDS", "ControlSlot", "InputGroup", "SignalGroup", "Slot", "outcome_of"]
+
+HELD_RETRY_SECONDS: Final = 0.02
+
+
+def outcome_of(pending: Pending) -> tuple[Any, BaseException | None]:
+    """(result, error) of something that is done."""
+    error = pending.exception()
+    return (None, error) if error is not None else (pending.get(0), None)
+
+
+def forget_value(error: BaseException) -> None:
+    """Let go of what an error holds besides its text: while it waits for its turn that may be megabytes."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    if isinstance(error, InvalidValueError):
+        error.value = None
+
+
+class Slot:
+    """A place in the order of a connection's answers."""
+
+    settled = False
+    """Whether its answer is known."""
+
+    def emit(self) -> None:
+        """Answer: everything before it is answered."""
+        raise AssertionError(f"{type(self).__name__} must say how it is answered")
+
+
+class InputGroup(Slot):
+    """Inputs that lie next to each other in what a connection sent."""
+
+    method = "record"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.msgids: list[int | None] = []
+        self._items: list[Any] = []
+        self._size_bytes = 0
+        self._refused: list[tuple[int, BaseException]] = []
+        self._error: BaseException | None = None
+        self._results: list[Any] = []
+
+    def add(self, msgid: int | None, item: Any, size_bytes: int) -> None:
+        """One more, of a request or (msgid None) of a notification, that came as so many bytes."""
+        self._size_bytes += size_bytes
+        self.msgids.append(msgid)
+        self._items.append(item)
+
+    def add_refused(self, msgid: int | None, error: BaseException, raw: bytes) -> None:
+        """One that cannot be handed on; answered in its place."""
+        self._size_bytes += len(raw)
+        forget_value(error)
+        self._refused.append((len(self.msgids), error))
+        self.msgids.append(msgid)
+        self._items.append(raw)
+
+    def submit(self) -> None:
+        """Hand them on."""
+        session = self._session
+        full = session.service.busy(len(self.msgids))
+        session.enter(self, len(self.msgids), self._size_bytes)
+        valid = self._valid()
+        if full is not None or not valid:
+            self._settle(full, [])
+            return
+        try:
+            pending = self._send(valid)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the clients get it
+            self._settle(error, [])
+            return
+        pending.add_done_callback(lambda done: session.service.post(self._done, done))
+
+    def _valid(self) -> list[Any]:
+        if not self._refused:
+            return self._items
+        refused = {index for index, _ in self._refused}
+        return [item for index, item in enumerate(self._items) if index not in refused]
+
+    def _send(self, items: list[Any]) -> Pending:
+        return self._session.service.backend.record_each_nowait(items)
+
+    def _done(self, pending: Pending) -> None:
+        results, error = outcome_of(pending)
+        self._settle(error, results or [])
+
+    def _settle(self, error: BaseException | None, results: list[Any]) -> None:
+        self._error, self._results = error, results
+        self._session.settle(self)
+
+    def emit(self) -> None:
+        """Answer each."""
+        session, error = self._session, self._error
+        if error is None and not self._refused:
+            for msgid, item, result in zip(self.msgids, self._items, self._results, strict=True):
+                if isinstance(result, BaseException):
+                    session.answer_error(msgid, result, self.method, item)
+                else:
+                    session.answer(msgid, result)
+        else:
+            self._emit_mixed(error)
+        session.leave(len(self.msgids), self._size_bytes)
+
+    def _emit_mixed(self, error: BaseException | None) -> None:
+        session, refused, results = self._session, dict(self._refused), iter(self._results)
+        kept = type(self)(session)
+        for index, (msgid, item) in enumerate(zip(self.msgids, self._items, strict=True)):
+            result = refused.get(index) or error or next(results)
+            if msgid is None and isinstance(result, BusyError):
+                kept.add(None, item, 0)
+            elif isinstance(result, BaseException):
+                session.answer_error(msgid, result, self.method, item)
+            else:
+                session.answer(msgid, result)
+        if kept.msgids:
+            session.hold(kept)
+
+
+class SignalGroup(InputGroup):
+    """Signals that lie next to each other."""
+
+    method = "process_signal"
+
+    def _send(self, items: list[Any]) -> Pending:
+        return self._session.service.backend.process_signals_nowait(items)
+
+
+class ControlSlot(Slot):
+    """One pause, resume or reset."""
+
+    def __init__(self, session: Session, msgid: int | None, method: str, send: Callable[[], Pending]) -> None:
+        self._session = session
+        self._msgid = msgid
+        self._method = method
+        self._result: Any = None
+        self._error: BaseException | None = None
+        session.enter(self, 1)
+        try:
+            pending = send()
+        except Exception as error:  # noqa: BLE001
+            self._error = error
+            session.settle(self)
+            return
+        pending.add_done_callback(lambda done: session.service.post(self._done, done))
+
+    def _done(self, pending: Pending) -> None:
+        self._result, self._error = outcome_of(pending)
+        self._session.settle(self)
+
+    def emit(self) -> None:
+        """Answer it."""
+        session = self._session
+        if self._error is not None:
+            session.answer_error(self._msgid, self._error, self._method, None)
+        else:
+            session.answer(self._msgid, self._result)
+        session.leave(1)

@@ -1,0 +1,147 @@
+"""What a session owes its client: answers in order, errors, notifications; and what it may have under way."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ..connection import encode, encode_error
+from ..errors import HandicapperError
+from ..log import get_logger
+from .groups import HELD_RETRY_SECONDS, InputGroup, Slot
+from .service import Service
+
+if TYPE_CHECKING:
+    from .feed import Subscriber
+
+__all__ = ["TURN_UNITS", "Edge", "Outgoing"]
+
+TURN_UNITS: Final = 256
+"""What a connection may have done in one turn: so many ordinary messages, about 2 ms of work."""
+
+ANSWER_BYTES_A_UNIT: Final = 2_048
+
+_log = get_logger("server")
+
+
+class Edge(Protocol):
+    """The socket of a session."""
+
+    def send(self, data: bytes) -> None:
+        """Write."""
+        ...
+
+    def finish(self) -> None:
+        """End the connection once everything is written and the client had time to read it."""
+        ...
+
+    def turn_soon(self) -> None:
+        """Call :meth:`Session.turn` after the others had theirs."""
+        ...
+
+    def read(self, wanted: bool) -> None:
+        """Go on, or stop, reading from the client."""
+        ...
+
+
+class Outgoing(ABC):
+    """The half of a :class:`.session.Session` that answers."""
+
+    def __init__(self, service: Service, peer: str, edge: Edge) -> None:
+        self.service = service
+        self.peer = peer
+        self.errors_as_text = False
+        self.in_flight = 0
+        """Requests not yet answered."""
+        self.in_flight_bytes = 0
+        """What they came as."""
+        self.slow_questions = 0
+        """Questions that wait for a thread, or have one."""
+        self.blocked = False
+        """The client does not read what it was sent."""
+        self.subscriber: Subscriber | None = None
+        self._edge = edge
+        self._finished = False
+        self._budget = TURN_UNITS
+        self._refusals = 0
+        self._out: list[bytes] = []
+        self._held: list[InputGroup] = []
+        self._slots: deque[Slot] = deque()
+        """What is answered in order, oldest first."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Write what there is, and go on."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody is there to be answered."""
+        return self._finished
+
+    def enter(self, slot: Slot | None, count: int, size_bytes: int = 0) -> None:
+        """Count requests in; what they are answered as, if that has its place in the order."""
+        self.in_flight += count
+        self.in_flight_bytes += size_bytes
+        self.service.in_flight += count
+        if slot is not None:
+            self._slots.append(slot)
+
+    def settle(self, slot: Slot) -> None:
+        """The slot's answer is known; answer it once those before it are."""
+        slot.settled = True
+        slots = self._slots
+        while slots and slots[0].settled:
+            slots.popleft().emit()
+        self.service.touch(self)
+
+    def leave(self, count: int, size_bytes: int = 0) -> None:
+        """Count them out: they are answered."""
+        self.in_flight -= count
+        self.in_flight_bytes -= size_bytes
+        self.service.in_flight -= count
+        self.service.touch(self)
+
+    def answer(self, msgid: int | None, result: Any) -> None:
+        """Answer a request; nothing for a notification."""
+        if msgid is not None:
+            data = encode((1, msgid, None, result))
+            self.charge(len(data) // ANSWER_BYTES_A_UNIT)
+            self._out.append(data)
+
+    def charge(self, units: int) -> None:
+        """Make the turn shorter by what something took beyond the ordinary: a unit is about 10 µs."""
+        self._budget -= units
+
+    def answer_error(self, msgid: int | None, error: BaseException, method: str, message: object) -> None:
+        """Say what went wrong: to the client, or to whoever looks after what it never hears of."""
+        if msgid is None:
+            self._refusals += 1
+            # The first few, and then ever fewer: a client that sends nothing else must not fill the log.
+            logged = self._refusals <= 10 or self._refusals & (self._refusals - 1) == 0
+            self.service.refuse_notification(self.peer, method, error, message, logged)
+        else:
+            self.send_error(msgid, error)
+
+    def send_error(self, msgid: int | None, error: BaseException) -> None:
+        """An error answer."""
+        if not isinstance(error, HandicapperError):
+            _log.error("internal error", connection=self.peer, error=repr(error), exc_info=error)
+        self._out.append(encode_error(msgid, error, self.errors_as_text))
+
+    def push(self, notification: bytes) -> None:
+        """A notification to the client."""
+        self._out.append(notification)
+        self.service.touch(self)
+
+    def hold(self, group: InputGroup) -> None:
+        """Keep notifications that there is no room for; nothing more is taken in before they are."""
+        if not self._held:
+            self.service.later(HELD_RETRY_SECONDS, self._retry_held)
+        self._held.append(group)
+
+    def _retry_held(self) -> None:
+        held, self._held = self._held, []
+        for group in held:
+            group.submit()
+        self.service.touch(self)
