@@ -10,10 +10,9 @@ are on disk, and whoever decides brings those an input mentions back with :meth:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from copy import copy
 from heapq import heapify, heappop, heappush
-from itertools import islice
 from typing import Literal
 
 from msgspec import Struct
@@ -59,8 +58,8 @@ class Cut(Struct):
     """As they were at the cut: markets that changed before they were sealed."""
     sealed_through: int = -1
     """Markets up to this ordinal are sealed."""
-    leaving: Iterator[Market] | None = None
-    """Once it is durable: those that may yet leave memory."""
+    durable: bool = False
+    """What is still in ``markets`` may leave memory."""
 
     def keep(self, market: Market) -> None:
         """The market is about to change: what is to be saved is how it was at the cut."""
@@ -324,7 +323,7 @@ class Book:
         """Drop the settled markets that were brought back and did not change."""
         for ordinal, market in self.visiting.items():
             cut = self.saving
-            saving = cut is not None and cut.leaving is None and ordinal in cut.markets
+            saving = cut is not None and not cut.durable and ordinal in cut.markets
             if market.settled and ordinal not in self.unsaved and not saving:
                 self._evict(market)
         self.visiting.clear()
@@ -350,16 +349,16 @@ class Book:
         """
         cut = self.saving
         assert cut is not None
-        if cut.leaving is None:
-            cut.sealed_through, cut.kept = 2**63, {}
-            cut.leaving = iter(list(cut.markets.values()))
-        looked_at = list(islice(cut.leaving, count_max))
-        if not looked_at:
+        if not cut.durable:
+            cut.sealed_through, cut.kept, cut.durable = 2**63, {}, True
+        if not cut.markets:
             self.saving = None
             return None
         left = 0
-        for market in looked_at:
-            if market.settled and market.ordinal not in self.unsaved:
+        for _ in range(min(count_max, len(cut.markets))):
+            # Taken out one by one: to let go of 200,000 at the end would take as long as all the rest.
+            ordinal, market = cut.markets.popitem()
+            if market.settled and ordinal not in self.unsaved:
                 self._evict(market)
                 left += 1
         return left

@@ -45,6 +45,9 @@ SLOW_QUESTIONS_MAX: Final = 4
 
 PARAMS_BYTES_A_UNIT: Final = 4_096
 
+READ_AHEAD_BYTES: Final = 128 * 1024
+"""Bytes read and not yet handled beyond which a connection is not read any more, but for one message begun."""
+
 _NOTHING: Final = Framer(0)
 """What connections that are gone have instead of their bytes."""
 
@@ -260,7 +263,10 @@ class Session(Outgoing):
             self._finished = True
             self._edge.finish()
         else:
-            self._edge.read(self.faulty or not (left or self.blocked))
+            # What waits for a turn of its own is no reason to stop reading, unless it is much.
+            much = left and self.framer.waiting_bytes > READ_AHEAD_BYTES
+            full = much or (left and self._stuck())
+            self._edge.read(self.faulty or not (full or self.blocked))
 
     def drop(self) -> None:
         """The connection is gone: nothing can be sent. What had come is taken in all the same."""
