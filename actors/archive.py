@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from ..protocol.errors import StateDamagedError
 from ..protocol.messages import MarketResolved, Prediction, TradeOutcome
@@ -14,6 +15,8 @@ from .state.market import Market, loose_market_id
 from .store import Store
 
 __all__ = ["Archive", "ArchiveDamagedError", "market_fingerprints"]
+
+_LOOSE: Final = loose_market_id("")
 
 
 class ArchiveDamagedError(StateDamagedError):
@@ -116,9 +119,9 @@ def market_fingerprint(market_id: str) -> int:
     return fingerprint("\1" + market_id)
 
 
-def market_fingerprints(market: Market) -> list[tuple[int, int]]:
-    """(fingerprint, ordinal) of every id that must find this market."""
-    pairs = [(fingerprint(prediction_id), market.ordinal) for prediction_id in market.tickets]
-    if not market.market_id.startswith(loose_market_id("")):
-        pairs.append((market_fingerprint(market.market_id), market.ordinal))
-    return pairs
+def market_fingerprints(market: Market) -> list[int]:
+    """Of every id that must find this market."""
+    numbers = [fingerprint(prediction_id) for prediction_id in market.tickets]
+    if not market.market_id.startswith(_LOOSE):
+        numbers.append(market_fingerprint(market.market_id))
+    return numbers

@@ -120,6 +120,10 @@ class Controls:
         self._engine.settle(TIMEOUT_SECONDS)
         return statistics_of(self._engine)
 
+    def model_count(self) -> int:
+        """How many models there are, working or not."""
+        return len(self._engine.roster.refs)
+
     def dead_letters(self) -> list[DeadLetter]:
         """The newest messages nobody could handle, oldest first."""
         return letters_of(self._engine)

@@ -71,9 +71,9 @@ class BookSealer:
             if not market.settled:
                 write.open_markets.append(record)
                 continue
-            for number, _ in market_fingerprints(market):
-                self.numbers.append(number)
-                self._number_ordinals.append(ordinal)
+            numbers = market_fingerprints(market)
+            self.numbers.extend(numbers)
+            self._number_ordinals.extend([ordinal] * len(numbers))
             self.settled_markets += 1
             self.settled_bytes += len(record[1])
             if ordinal > self._ahead_of:

@@ -93,6 +93,10 @@ class Backend(Protocol):
         """The state derived again, compared."""
         ...
 
+    def model_count(self) -> int:
+        """How many models there are; cheap."""
+        ...
+
     def statistics(self) -> Statistics:
         """How the learner is."""
         ...

@@ -133,7 +133,7 @@ def _params_of_many(session: Session, msgid: MsgId, params: p.ModelIds, size_byt
 def _draws(session: Session, params: p.Sample) -> int:
     """How many draws a selection takes, if that is not too many: they are drawn in the loop's thread."""
     service = session.service
-    known = service.backend.statistics().models
+    known = service.backend.model_count()
     models = known if params.models is None else min(len(params.models), known)
     if params.models is not None:
         check_items("models", len(params.models), service.limits.batch_items_max)

@@ -122,6 +122,9 @@ class MemoryBackend:
     def verify(self) -> VerifyReport:
         return example(VerifyReport)
 
+    def model_count(self) -> int:
+        return 3
+
     def statistics(self) -> Statistics:
         return example(Statistics)
 
