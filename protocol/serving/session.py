@@ -108,8 +108,11 @@ class Session(Outgoing):
                 self.partial_since = None
         if self._run is not None:
             self._advance()
-        while queue and self._budget > 0 and self._run is None and not self._stuck():
+        # Inputs are counted in when they are handed on, all of the turn together.
+        room = self.service.limits.in_flight_per_connection_max - self.in_flight
+        while queue and self._budget > 0 and room > 0 and self._run is None and not self._stuck():
             self._budget -= 1
+            room -= 1
             self._handle(queue.popleft())
         self.submit()
         if framer.fault is not None and not queue and self._run is None and not self.faulty:
