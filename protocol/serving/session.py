@@ -181,6 +181,8 @@ class Session(Outgoing):
             except DECODE_ERRORS:
                 self._as_array = is_array(one_map(bytes(params)))
                 item = route.decoder.decode(params)
+            if len(raw) > PARAMS_BYTES_A_UNIT:
+                self.charge(len(raw) // PARAMS_BYTES_A_UNIT)
             message = item.message()
             group.add(msgid, check_prediction(message) if route.kind == "signal" else message, len(raw))
         except HandicapperError as error:
