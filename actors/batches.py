@@ -5,43 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
-from ..protocol.errors import BatchError, HandicapperError, InvalidValueError
-from ..protocol.messages import (
-    BatchResult,
-    MarketResolved,
-    Prediction,
-    SignalDecision,
-    TradeOutcome,
-)
+from ..protocol.errors import BatchError, HandicapperError
+from ..protocol.messages import BatchResult
+from ..protocol.results import OnError, check_on_error, merged
 from .calls import Reply
 from .engine import Engine
 
-__all__ = ["OnError", "checked", "message_of", "send_all", "send_all_nowait", "signals_refused"]
-
-M = TypeVar("M", Prediction, MarketResolved, TradeOutcome)
-OnError = Literal["raise", "return"]
+__all__ = ["checked", "send_all", "send_all_nowait"]
 
 CHUNKS_IN_FLIGHT_MAX: Final = 4
 """Enough that the journal never waits for the next chunk; bounds the memory of a bulk call."""
-
-
-def message_of(kind: type[M], message: M | None, fields: dict[str, Any]) -> M:
-    """The message given, or one made of the fields given."""
-    if message is None:
-        try:
-            return kind(**fields)
-        except TypeError as error:
-            known = ", ".join(kind.__struct_fields__)
-            raise InvalidValueError(
-                "fields", sorted(fields), f"the fields of {kind.__name__} ({known}): {error}"
-            ) from None
-    if fields:
-        raise InvalidValueError("fields", sorted(fields), f"either a {kind.__name__} or its fields, not both")
-    if not isinstance(message, kind):
-        raise InvalidValueError("message", message, f"a {kind.__name__}")
-    return message
 
 
 def checked(
@@ -58,32 +33,6 @@ def checked(
     return valid, errors
 
 
-def _merged(total: int, results: list[BatchResult], errors: list[tuple[int, Exception]]) -> BatchResult:
-    return BatchResult(
-        total=total,
-        accepted=sum(result.accepted for result in results),
-        duplicates=sum(result.duplicates for result in results),
-        scored=sum(result.scored for result in results),
-        revised=sum(result.revised for result in results),
-        errors=tuple(sorted(errors, key=lambda item: item[0])),
-        seq=max((result.seq for result in results), default=0),
-    )
-
-
-def signals_refused(total: int, decisions: list[SignalDecision], refused: dict[int, Exception]) -> BatchError:
-    """The error for signals of which some were refused."""
-    result = BatchResult(
-        total=total,
-        accepted=sum(not decision.duplicate for decision in decisions),
-        duplicates=sum(decision.duplicate for decision in decisions),
-        scored=0,
-        revised=0,
-        errors=tuple(sorted(refused.items())),
-        seq=max((decision.seq for decision in decisions), default=0),
-    )
-    return BatchError(result, decisions)
-
-
 def send_all(
     engine: Engine, items: Iterable[Any], check: Callable[[Any], Any], timeout: float, on_error: OnError
 ) -> BatchResult:
@@ -94,8 +43,7 @@ def send_all(
         DeadlineExceededError: not done within ``timeout`` seconds; repeating the call is safe.
 
     """
-    if on_error not in ("raise", "return"):
-        raise InvalidValueError("on_error", on_error, "raise or return")
+    check_on_error(on_error)
     deadline = engine.clock.monotonic() + timeout
     size = engine.settings.limits.batch_inputs_max
     window: deque[_Sent] = deque()
@@ -117,7 +65,7 @@ def send_all(
         total += len(chunk)
     while window:
         results.append(_collect(window.popleft(), errors, deadline - engine.clock.monotonic()))
-    result = _merged(total, results, errors)
+    result = merged(total, results, errors)
     if result.errors and on_error == "raise":
         raise BatchError(result)
     return result
@@ -147,7 +95,7 @@ def send_all_nowait(engine: Engine, items: list[Any], check: Callable[[Any], Any
     valid, refused = checked(items, check)
     reply: Reply[BatchResult] = Reply(engine.router.cell)
     if not valid:
-        reply.set(_merged(len(items), [], refused))
+        reply.set(merged(len(items), [], refused))
         return reply
     inner = engine.submit([message for _, message in valid])
     if not refused:
@@ -160,7 +108,7 @@ def send_all_nowait(engine: Engine, items: list[Any], check: Callable[[Any], Any
             return
         result = inner.get(0)
         errors = [(valid[index][0], error) for index, error in result.errors]
-        reply.set(_merged(len(items), [result], [*refused, *errors]))
+        reply.set(merged(len(items), [result], [*refused, *errors]))
 
     inner.add_done_callback(done)
     return reply

@@ -15,13 +15,14 @@ from ..protocol.messages import (
     SignalDecision,
     TradeOutcome,
 )
+from ..protocol.results import OnError, message_of, signals_refused
 from ..protocol.validation import (
     check_input,
     check_market_resolved,
     check_prediction,
     check_trade_outcome,
 )
-from .batches import OnError, checked, message_of, send_all, send_all_nowait, signals_refused
+from .batches import checked, send_all, send_all_nowait
 from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
 from .requests import Signals, SubmitEach

@@ -17,9 +17,10 @@ from ..messages import (
     SnapshotReceipt,
     TradeOutcome,
 )
+from ..results import OnError, check_on_error
 from . import requests
 from .aio_calls import AsyncCalls
-from .bulk import InputBulk, OnError, SignalBulk, checked_on_error
+from .bulk import InputBulk, SignalBulk
 from .requests import OUTCOME, PREDICTION, RESOLUTION, InputKind
 
 __all__ = ["AsyncInputs"]
@@ -128,7 +129,7 @@ class AsyncInputs(AsyncCalls):
     async def _bulk(
         self, items: Iterable[Any], kind: BulkKind, timeout: float | None, on_error: OnError
     ) -> BatchResult:
-        checked = checked_on_error(on_error)
+        checked = check_on_error(on_error)
         bulk = InputBulk(items, kind, self._limits)
         await self._run(bulk, timeout)
         return bulk.outcome(checked)

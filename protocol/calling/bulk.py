@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import Raw
 
@@ -12,11 +12,10 @@ from ..connection import encode
 from ..errors import BatchError, BusyError, HandicapperError, InvalidValueError, TooLargeError
 from ..limits import WireLimits
 from ..messages import BatchResult, MarketResolved, Prediction, SignalBatch, SignalDecision, TradeOutcome
+from ..results import OnError, merged, signals_refused
 from .requests import OUTCOME, PREDICTION, RESOLUTION, SIGNAL, InputKind, Request, spec_of
 
-__all__ = ["BATCHES_IN_FLIGHT_MAX", "InputBulk", "OnError", "Part", "SignalBulk", "checked_on_error"]
-
-OnError = Literal["raise", "return"]
+__all__ = ["BATCHES_IN_FLIGHT_MAX", "InputBulk", "Part", "SignalBulk"]
 
 BATCHES_IN_FLIGHT_MAX: Final = 4
 """Enough that the server never waits for the next one; bounds the memory of a bulk call."""
@@ -120,9 +119,6 @@ class _Bulk:
             if isinstance(error, BusyError):
                 self._busy.append(item)
 
-    def _errors(self) -> tuple[tuple[int, Exception], ...]:
-        return tuple(sorted(self._refused.items()))
-
 
 class InputBulk(_Bulk):
     """Many predictions, resolutions or trade outcomes."""
@@ -143,19 +139,10 @@ class InputBulk(_Bulk):
             BatchError: some were refused, and ``on_error`` is "raise".
 
         """
-        results = self._results
-        merged = BatchResult(
-            total=self._total,
-            accepted=sum(result.accepted for result in results),
-            duplicates=sum(result.duplicates for result in results),
-            scored=sum(result.scored for result in results),
-            revised=sum(result.revised for result in results),
-            errors=self._errors(),
-            seq=max((result.seq for result in results), default=0),
-        )
-        if merged.errors and on_error == "raise":
-            raise BatchError(merged)
-        return merged
+        result = merged(self._total, self._results, self._refused.items())
+        if result.errors and on_error == "raise":
+            raise BatchError(result)
+        return result
 
 
 class SignalBulk(_Bulk):
@@ -187,16 +174,7 @@ class SignalBulk(_Bulk):
         decisions = [self._decided[place] for place in sorted(self._decided)]
         if not self._refused:
             return decisions
-        result = BatchResult(
-            total=self._total,
-            accepted=sum(not decision.duplicate for decision in decisions),
-            duplicates=sum(decision.duplicate for decision in decisions),
-            scored=0,
-            revised=0,
-            errors=self._errors(),
-            seq=max((decision.seq for decision in decisions), default=0),
-        )
-        raise BatchError(result, decisions)
+        raise signals_refused(self._total, decisions, self._refused)
 
 
 def _kind_of(message: object) -> InputKind[Any]:
@@ -204,10 +182,3 @@ def _kind_of(message: object) -> InputKind[Any]:
     if kind is None:
         raise InvalidValueError("input", message, "a Prediction, MarketResolved or TradeOutcome")
     return kind
-
-
-def checked_on_error(on_error: OnError) -> OnError:
-    """``on_error``, or InvalidValueError."""
-    if on_error not in ("raise", "return"):
-        raise InvalidValueError("on_error", on_error, "raise or return")
-    return on_error

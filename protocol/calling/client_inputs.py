@@ -17,8 +17,9 @@ from ..messages import (
     SnapshotReceipt,
     TradeOutcome,
 )
+from ..results import OnError, check_on_error
 from . import requests
-from .bulk import InputBulk, OnError, SignalBulk, checked_on_error
+from .bulk import InputBulk, SignalBulk
 from .client_calls import ClientCalls
 from .replies import Reply, ReplyLike
 from .requests import OUTCOME, PREDICTION, RESOLUTION, InputKind
@@ -143,7 +144,7 @@ class ClientInputs(ClientCalls):
     def _bulk(
         self, items: Iterable[Any], kind: BulkKind, timeout: float | None, on_error: OnError
     ) -> BatchResult:
-        checked = checked_on_error(on_error)
+        checked = check_on_error(on_error)
         bulk = InputBulk(items, kind, self._limits)
         self._run(bulk, timeout)
         return bulk.outcome(checked)

@@ -32,6 +32,7 @@ from ..messages import (
     VerifyReport,
 )
 from ..methods import METHODS
+from ..results import message_of
 from ..validation import (
     check_id,
     check_market_resolved,
@@ -75,23 +76,6 @@ class Request(NamedTuple, Generic[T]):
 
 
 # ---------------------------------------------------------------------- inputs
-
-
-def message_of(kind: type[M], message: M | None, fields: dict[str, Any]) -> M:
-    """The message given, or one made of the fields given."""
-    if message is None:
-        try:
-            return kind(**fields)
-        except TypeError as error:
-            known = ", ".join(kind.__struct_fields__)
-            raise InvalidValueError(
-                "fields", sorted(fields), f"the fields of {kind.__name__} ({known}): {error}"
-            ) from None
-    if fields:
-        raise InvalidValueError("fields", sorted(fields), f"either a {kind.__name__} or its fields, not both")
-    if not isinstance(message, kind):
-        raise InvalidValueError("message", message, f"a {kind.__name__}")
-    return message
 
 
 def resolution_params(resolution: MarketResolved) -> tuple[Any, ...]:
