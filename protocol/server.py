@@ -24,6 +24,8 @@ __all__ = ["Server"]
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
 SWEEP_SECONDS: Final = 0.5
+UNREAD_SECONDS: Final = 1.0
+"""How long a stop waits for clients that do not read their answers."""
 LINGER_SECONDS: Final = 2.0
 """How long a connection that was given up is still read (and dropped), so that the client sees the error."""
 WRITE_BUFFER_BYTES_MAX: Final = 256 * 1024
@@ -117,9 +119,13 @@ class Server:
         for edge in list(self._edges):
             edge.session.end_of_input()
         service.flush()
+        unread = self._loop.time() + UNREAD_SECONDS
         while self._edges and self._loop.time() < deadline:
+            if self._loop.time() > unread and all(edge.session.blocked for edge in self._edges):
+                break  # what is left does not read its answers; the others have theirs
             waiting = asyncio.gather(*(edge.closed for edge in self._edges), return_exceptions=True)
-            await asyncio.wait([waiting], timeout=max(deadline - self._loop.time(), 0.0))
+            left = max(deadline - self._loop.time(), 0.0)
+            await asyncio.wait([waiting], timeout=min(left, UNREAD_SECONDS / 4))
         for edge in list(self._edges):
             edge.abort()
         self._sweeper.cancel()
@@ -238,7 +244,8 @@ class Edge(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It reads again."""
         self.session.blocked = False
-        self._blocked_since = None
+        if not self._finishing:
+            self._blocked_since = None
         if self.session.subscriber is not None:
             self.session.subscriber.catch_up()
         self._server.service.touch(self.session)
@@ -266,6 +273,8 @@ class Edge(asyncio.Protocol):
         if wanted != self._reading and not self.transport.is_closing():
             self._reading = wanted
             if wanted:
+                if self.session.partial_since is not None:  # it was we who did not read on
+                    self.session.partial_since = self._server.now()
                 self.transport.resume_reading()
             else:
                 self.transport.pause_reading()
@@ -273,6 +282,7 @@ class Edge(asyncio.Protocol):
     def finish(self) -> None:
         """End the connection so that the client can read everything: say so, then read on for a while."""
         self._finishing = True
+        self._blocked_since = self._server.now()
         if self.transport.is_closing():
             return
         if not self.session.faulty or not self.transport.can_write_eof():
@@ -289,13 +299,11 @@ class Edge(asyncio.Protocol):
     def check_time(self, now: float) -> None:
         """End what takes too long."""
         session, limits = self.session, self._server.service.limits
-        if self._finishing:
-            return
         blocked, partial = self._blocked_since, session.partial_since
         if blocked is not None and now - blocked > limits.read_timeout_secs:
             _log.warning("connection does not read what it was sent", connection=session.peer)
             self.abort()
-        elif session.faulty:
+        elif session.faulty or self._finishing:
             return
         elif not session.authenticated and now - self._opened_at > limits.token_timeout_secs:
             session.time_out(f"no hello with the token within {limits.token_timeout_secs:g} s")

@@ -9,7 +9,7 @@ from ..errors import BusyError, HandicapperError
 from ..messages import BatchResult, SignalBatch
 from ..validation import check_prediction
 from .backend import Pending
-from .groups import HELD_RETRY_SECONDS, Slot, forget_value, outcome_of
+from .groups import Slot, forget_value, outcome_of
 
 if TYPE_CHECKING:
     from .service import Route
@@ -92,7 +92,7 @@ class BatchRun(Slot):
     ) -> None:
         if isinstance(error, BusyError) and self._msgid is None:
             # Nobody can be told to come again, so we do.
-            self._session.service.later(HELD_RETRY_SECONDS, lambda: self._send(places, items))
+            self._session.hold(lambda: self._send(places, items))
             return
         for place, result in zip(places, [error] * len(places) if error else results, strict=True):
             self._results[place] = result

@@ -59,6 +59,8 @@ class InputGroup(Slot):
         self._size_bytes = 0
         self._refused: list[tuple[int, BaseException]] = []
         self._error: BaseException | None = None
+        self._held = False
+        """Its notifications are to be handed on again."""
         self._results: list[Any] = []
 
     def add(self, msgid: int | None, item: Any, size_bytes: int) -> None:
@@ -82,14 +84,30 @@ class InputGroup(Slot):
         session.enter(self, len(self.msgids), self._size_bytes)
         valid = self._valid()
         if full is not None or not valid:
-            self._settle(full, [])
+            self._refused_at_once(full)
             return
         try:
             pending = self._send(valid)
         except Exception as error:  # noqa: BLE001  # whatever it is, the clients get it
-            self._settle(error, [])
+            self._refused_at_once(error)
             return
         pending.add_done_callback(lambda done: session.service.post(self._done, done))
+
+    def _refused_at_once(self, error: BaseException | None) -> None:
+        # Held now and not when it is answered: what the connection sent behind it must not go first.
+        if isinstance(error, BusyError):
+            self._hold_notifications()
+        self._settle(error, [])
+
+    def _hold_notifications(self) -> None:
+        refused = {index for index, _ in self._refused}
+        kept = type(self)(self._session)
+        for index, msgid in enumerate(self.msgids):
+            if msgid is None and index not in refused:
+                kept.add(None, self._items[index], 0)
+        if kept.msgids:
+            self._session.hold(kept.submit)
+            self._held = True
 
     def _valid(self) -> list[Any]:
         if not self._refused:
@@ -123,17 +141,16 @@ class InputGroup(Slot):
 
     def _emit_mixed(self, error: BaseException | None) -> None:
         session, refused, results = self._session, dict(self._refused), iter(self._results)
-        kept = type(self)(session)
+        if isinstance(error, BusyError) and not self._held:
+            self._hold_notifications()
         for index, (msgid, item) in enumerate(zip(self.msgids, self._items, strict=True)):
             result = refused.get(index) or error or next(results)
-            if msgid is None and isinstance(result, BusyError):
-                kept.add(None, item, 0)
-            elif isinstance(result, BaseException):
+            if msgid is None and result is error and self._held:
+                continue
+            if isinstance(result, BaseException):
                 session.answer_error(msgid, result, self.method, item)
             else:
                 session.answer(msgid, result)
-        if kept.msgids:
-            session.hold(kept)
 
 
 class SignalGroup(InputGroup):

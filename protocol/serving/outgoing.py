@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..connection import encode, encode_error
 from ..errors import HandicapperError
 from ..log import get_logger
-from .groups import HELD_RETRY_SECONDS, InputGroup, Slot
+from .groups import HELD_RETRY_SECONDS, Slot
 from .service import Service
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Outgoing(ABC):
         self._budget = TURN_UNITS
         self._refusals = 0
         self._out: list[bytes] = []
-        self._held: list[InputGroup] = []
+        self._held: list[Callable[[], object]] = []
         self._slots: deque[Slot] = deque()
         """What is answered in order, oldest first."""
 
@@ -134,14 +135,17 @@ class Outgoing(ABC):
         self._out.append(notification)
         self.service.touch(self)
 
-    def hold(self, group: InputGroup) -> None:
-        """Keep notifications that there is no room for; nothing more is taken in before they are."""
+    def hold(self, again: Callable[[], object]) -> None:
+        """Hand notifications on later that there is no room for now; nothing more is taken in before they are."""
         if not self._held:
             self.service.later(HELD_RETRY_SECONDS, self._retry_held)
-        self._held.append(group)
+        self._held.append(again)
 
     def _retry_held(self) -> None:
         held, self._held = self._held, []
-        for group in held:
-            group.submit()
+        for place, again in enumerate(held):
+            again()
+            if self._held:  # still no room: the others keep their order behind it
+                self._held += held[place + 1 :]
+                break
         self.service.touch(self)

@@ -81,6 +81,8 @@ def _subscribe(session: Session, msgid: MsgId, params: p.Subscribe, _size_bytes:
     for topic in topics:
         if topic not in TOPICS:
             raise InvalidValueError("topics", topic, f"some of: {', '.join(TOPICS)}")
+    if session.gone:
+        return
     feed = session.service.feed
     feed.remove(session.subscriber)
     session.subscriber = Subscriber(session, frozenset(topics), params.interval_ms) if topics else None

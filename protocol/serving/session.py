@@ -99,6 +99,7 @@ class Session(Outgoing):
     def turn(self, now: float) -> None:
         """Handle what may be handled now, up to a bound."""
         if self._stuck():
+            self.service.touch(self)
             return
         queue, framer = self._queue, self.framer
         self._budget = TURN_UNITS
@@ -270,7 +271,7 @@ class Session(Outgoing):
         else:
             # What waits for a turn of its own is no reason to stop reading, unless it is much.
             much = left and self.framer.waiting_bytes > READ_AHEAD_BYTES
-            full = much or (left and self._stuck())
+            full = much or self._stuck()
             self._edge.read(self.faulty or not (full or self.blocked))
 
     def drop(self) -> None:

@@ -83,7 +83,7 @@ def test_connections_that_are_aborted_leave_nothing(daemon: Daemon, watch: Watch
 def test_connections_that_never_send_cost_little_and_are_still_served_later(
     daemon: Daemon, watch: Watch, transport: str
 ) -> None:
-    with watch(f"200 silent connections over {transport}", 16 * MIB):
+    with watch(f"200 silent connections over {transport}", 48 * MIB):
         wires = [daemon.connect(transport) for _ in range(200)]
         with daemon.connect() as wire:
             assert len(wire.exchange(request(1, "ping") * 20_000, 20_000)) == 20_000
