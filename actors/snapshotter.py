@@ -31,8 +31,8 @@ __all__ = ["SnapshotGathered", "SnapshotStep", "SnapshotWritten", "Snapshotter"]
 
 SEAL_ITEMS: Final = 1_024
 """Markets and their predictions sealed, at least, before inputs get their turn again: about 2 ms of work."""
-CATCH_UP_ITEMS_MAX: Final = 16_384
-"""How many more at most, where much comes in meanwhile: about 30 ms."""
+CATCH_UP_ITEMS_MAX: Final = 32_768
+"""How many more at most, where much comes in meanwhile: about 60 ms."""
 NOTE_NUMBERS: Final = 8_192
 """Fingerprints put into the filter in one go, likewise."""
 LEAVE_MARKETS: Final = 2_048
