@@ -2,8 +2,8 @@
 
 The router asks every model that changed for its state, down the same mailboxes as the outcomes: each
 answers with its state as of the cut, whenever its turn comes. The book's side is sealed in pieces between
-inputs, and leaves memory in pieces once it is durable, so that an input waits for a piece and not for a snapshot; a market that
-changes meanwhile is kept as it was at the cut.
+inputs, and leaves memory in pieces once it is durable, so that an input waits for a piece and not for a
+snapshot; a market that changes meanwhile is kept as it was at the cut.
 """
 
 from __future__ import annotations
