@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..protocol.errors import StateDamagedError
 from ..protocol.messages import MarketResolved, Prediction, TradeOutcome
-from .records import DamagedRecordError, decode_market, number_key
+from .records import DamagedRecordError, decode_loose, decode_market, key_number, number_key
 from .state.book import Book
 from .state.entries import GatedPrediction
-from .state.id_index import BloomFilter, fingerprint
+from .state.id_index import BloomFilter, fingerprint, fingerprints
+from .state.loose import loose_market
 from .state.market import Market, loose_market_id
 from .store import Store
 
-__all__ = ["Archive", "ArchiveDamagedError", "market_fingerprints"]
+__all__ = ["Archive", "ArchiveDamagedError", "is_loose", "market_fingerprints", "stored_markets"]
 
 _LOOSE: Final = loose_market_id("")
 
 
 class ArchiveDamagedError(StateDamagedError):
-    """The record of a settled market cannot be read; ``key`` is its key."""
+    """The record of a settled market, or of loose outcomes, cannot be read; ``table`` and ``key`` say which."""
 
-    def __init__(self, ordinal: int, problem: str) -> None:
-        super().__init__(f"settled market {ordinal}: {problem}; run verify to see what else is damaged")
+    def __init__(self, ordinal: int, problem: str, table: str = "settled_markets") -> None:
+        what = "settled market" if table == "settled_markets" else "loose outcomes from"
+        super().__init__(f"{what} {ordinal}: {problem}; run verify to see what else is damaged")
+        self.table = table
         self.key = number_key(ordinal)
         self.problem = problem
 
@@ -38,11 +44,11 @@ class Archive:
         self._store = store
         self._filter = BloomFilter(filter_mib)
 
-    def note(self, numbers: Iterable[int]) -> None:
+    def note(self, numbers: Sequence[int] | NDArray[np.uint64]) -> None:
         """Add the fingerprints of markets that are on disk from now on."""
         self._filter.add(numbers)
 
-    def bring_back(self, book: Book, entries: Iterable[object]) -> dict[str, ArchiveDamagedError]:
+    def bring_back(self, book: Book, entries: Sequence[object]) -> dict[str, ArchiveDamagedError]:
         """Admit to the book every settled market that these entries may be about.
 
         Returns the ids whose market cannot be read, with the error: what is about them cannot be decided.
@@ -73,29 +79,21 @@ class Archive:
                 ordinals[-1], f"the index says that it has {min(names)!r}, and it is missing"
             )
 
-    def _wanted(self, book: Book, entries: Iterable[object]) -> dict[int, set[str]]:
+    def _wanted(self, book: Book, entries: Sequence[object]) -> dict[int, set[str]]:
         """Ids that are not in memory and perhaps on disk, by fingerprint."""
-        markets, predictions = book.markets, book.by_prediction
-        names: list[str] = []
-        market_names: list[str] = []
-        for entry in entries:
-            kind = type(entry)
-            if kind is GatedPrediction:
-                entry = entry.prediction  # pyright: ignore[reportAttributeAccessIssue]  # tested above
-                kind = Prediction
-            if kind is TradeOutcome or kind is Prediction:
-                name = entry.prediction_id  # pyright: ignore[reportAttributeAccessIssue]
-                if name not in predictions:
-                    names.append(name)
-            if kind is Prediction or kind is MarketResolved:
-                name = entry.market_id  # pyright: ignore[reportAttributeAccessIssue]
-                if name not in markets:
-                    market_names.append(name)
-        numbers = [*map(fingerprint, names), *map(market_fingerprint, market_names)]
-        names += market_names
+        names, market_names = _names_in(entries)
+        numbers = [*fingerprints(names), *map(market_fingerprint, market_names)]
         wanted: dict[int, set[str]] = {}
+        # The filter first: of what it does not know, which is nearly everything, nothing else need be asked.
         for place in self._filter.among(numbers):
-            wanted.setdefault(numbers[place], set()).add(names[place])
+            if place < len(names):
+                name = names[place]
+                known = book.knows(name)
+            else:
+                name = market_names[place - len(names)]
+                known = name in book.markets
+            if not known:
+                wanted.setdefault(numbers[place], set()).add(name)
         return wanted
 
     def market(self, ordinal: int) -> Market | None:
@@ -106,12 +104,55 @@ class Archive:
 
         """
         value = self._store.settled_market(ordinal)
-        if value is None:
+        if value is not None:
+            try:
+                return decode_market(number_key(ordinal), value)
+            except DamagedRecordError as error:
+                raise ArchiveDamagedError(ordinal, str(error)) from error
+        record = self._store.loose_outcomes_at(ordinal)
+        if record is None:
             return None
         try:
-            return decode_market(number_key(ordinal), value)
+            found = decode_loose(*record)
         except DamagedRecordError as error:
-            raise ArchiveDamagedError(ordinal, str(error)) from error
+            raise ArchiveDamagedError(key_number(record[0]), str(error), "loose_outcomes") from error
+        return next((loose_market(loose) for loose in found if loose[0] == ordinal), None)
+
+
+def _names_in(entries: Sequence[Any]) -> tuple[list[str], list[str]]:
+    """(prediction ids, market ids) that entries are about."""
+    if {*map(type, entries)} == {TradeOutcome}:
+        return [entry.prediction_id for entry in entries], []
+    names: list[str] = []
+    market_names: list[str] = []
+    for entry in entries:
+        kind = type(entry)
+        if kind is GatedPrediction:
+            entry, kind = entry.prediction, Prediction
+        if kind is TradeOutcome or kind is Prediction:
+            names.append(entry.prediction_id)
+        if kind is Prediction or kind is MarketResolved:
+            market_names.append(entry.market_id)
+    return names, market_names
+
+
+def stored_markets(store: Store) -> Iterator[Market]:
+    """Every settled market on disk, those of loose outcomes too.
+
+    Raises:
+        ArchiveDamagedError: a record cannot be read.
+
+    """
+    for key, value in store.settled_markets():
+        try:
+            yield decode_market(key, value)
+        except DamagedRecordError as error:
+            raise ArchiveDamagedError(key_number(key), str(error)) from error
+    for key, value in store.loose_outcomes():
+        try:
+            yield from map(loose_market, decode_loose(key, value))
+        except DamagedRecordError as error:
+            raise ArchiveDamagedError(key_number(key), str(error), "loose_outcomes") from error
 
 
 def market_fingerprint(market_id: str) -> int:
@@ -119,9 +160,14 @@ def market_fingerprint(market_id: str) -> int:
     return fingerprint("\1" + market_id)
 
 
+def is_loose(market: Market) -> bool:
+    """Whether it is the market of its own that a trade outcome without a prediction has."""
+    return market.market_id.startswith(_LOOSE)
+
+
 def market_fingerprints(market: Market) -> list[int]:
     """Of every id that must find this market."""
-    numbers = [fingerprint(prediction_id) for prediction_id in market.tickets]
-    if not market.market_id.startswith(_LOOSE):
+    numbers = fingerprints(market.tickets)
+    if not is_loose(market):
         numbers.append(market_fingerprint(market.market_id))
     return numbers

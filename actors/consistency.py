@@ -8,10 +8,12 @@ from typing import Any, Final
 from ..config import Settings
 from ..protocol.errors import StateDamagedError
 from ..protocol.messages import VerifyReport
+from .archive import stored_markets
 from .records import (
     DamagedRecordError,
     decode_book,
     decode_chunk,
+    decode_loose,
     decode_market,
     decode_model,
     decode_snapshot_meta,
@@ -101,7 +103,7 @@ class ConsistencyCheck:
                 )
             elif encode(folded.to_record()) != encode(stored.to_record()):
                 differences.append(f"model {model_id}: state differs")
-        expected = {market.ordinal: market for market in book.markets.values()}
+        expected = {market.ordinal: market for market in book.all_markets()}
         for market in _stored_markets(self._store, restored):
             self._breathe()
             folded_market = expected.pop(market.ordinal, None)
@@ -146,7 +148,7 @@ class _Fold:
         for model_id in self._stale:
             self._states[model_id] = rebuild_model(
                 model_id,
-                model_history(model_id, book.markets.values()),
+                model_history(model_id, book.all_markets()),
                 book.controls[model_id],
                 book.rules_history,
                 self._told_seq[model_id],
@@ -162,6 +164,7 @@ def _read_everything(store: Store, breathe: Breathe) -> tuple[int, list[str]]:
         ("model", store.models(), decode_model),
         ("open market", store.open_markets(), decode_market),
         ("settled market", store.settled_markets(), decode_market),
+        ("loose outcomes", store.loose_outcomes(), decode_loose),
         ("index run", store.runs(), unseal),
         ("snapshot", _meta(store, SNAPSHOT_KEY), decode_snapshot_meta),
         ("book", _meta(store, BOOK_KEY), decode_book),
@@ -174,7 +177,11 @@ def _read_everything(store: Store, breathe: Breathe) -> tuple[int, list[str]]:
             try:
                 decode(key, value)
             except DamagedRecordError as error:
-                shown = int.from_bytes(key, "big") if "market" in name else key.decode(errors="replace")
+                shown = (
+                    int.from_bytes(key, "big")
+                    if "market" in name or "loose" in name
+                    else key.decode(errors="replace")
+                )
                 damaged.append(f"{name} {shown}: {error}")
     return records, damaged
 
@@ -204,10 +211,9 @@ def _read_journal(store: Store, breathe: Breathe) -> tuple[int, int, list[str]]:
 
 
 def _stored_markets(store: Store, restored: Restored) -> Iterable[Market]:
-    in_memory = {market.ordinal for market in restored.book.markets.values()}
-    yield from restored.book.markets.values()
+    in_memory = {market.ordinal for market in restored.book.all_markets()}
+    yield from restored.book.all_markets()
     gone = set(restored.book.merged)
-    for key, value in store.settled_markets():
-        market = decode_market(key, value)
+    for market in stored_markets(store):
         if market.ordinal not in in_memory and market.ordinal not in gone:
             yield market

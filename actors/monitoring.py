@@ -37,7 +37,7 @@ def statistics_of(engine: Engine) -> Statistics:
         models_failed=tuple(sorted(engine.roster.failed)),
         markets_open=book.open_markets,
         predictions_pending=book.pending,
-        settled_in_memory=len(book.by_prediction) - book.pending,
+        settled_in_memory=book.settled_predictions,
         predictions=counters.predictions,
         resolutions=counters.resolutions,
         outcomes=counters.outcomes,

@@ -6,6 +6,7 @@ an input goes straight through; under load the batches grow and an input costs l
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,14 +16,15 @@ from pykka._envelope import Envelope
 from ..config import Settings
 from ..protocol.errors import StateDamagedError, StoreFailedError
 from .log import get_logger
-from .records import DamagedRecordError, encode, key_number, number_key, seal, unseal
+from .records import DamagedRecordError, decode_loose, encode, key_number, number_key, seal, unseal
 from .restore import Restored, drop_unfinished_snapshot, restore
 from .runtime.actor import PooledActor
 from .runtime.future import LeanFuture
 from .state.entries import Entry
 from .state.id_index import RUNS_PER_LEVEL, merge_runs
+from .state.loose import Loose
 from .state_directory import StateDirectory
-from .store import SnapshotWrite, Store
+from .store import Settled, SnapshotWrite, Store
 
 __all__ = ["JournalBatch", "Open", "PersisterActor", "WriteAhead", "WriteSnapshot", "run_key"]
 
@@ -57,13 +59,13 @@ class JournalBatch(Struct, frozen=True):
 
 
 class WriteAhead(Struct, frozen=True):
-    """Settled markets of a snapshot that is being taken: written with the next commit, or with the snapshot.
+    """Part of the archive of a snapshot that is being taken: written with the next commit, or with the snapshot.
 
     ``done()`` is called after what waited with it is committed: the next piece is not made before, so that a
     snapshot takes its pace from the disk, and no commit has more than a piece or two to take along.
     """
 
-    settled_markets: list[tuple[bytes, bytes]]
+    settled: Settled
     done: Callable[[], object]
 
 
@@ -86,7 +88,8 @@ class PersisterActor(PooledActor):
         self._directory: StateDirectory | None = None
         self._models_table = ""
         self.store: Store | None = None
-        self._ahead: list[tuple[bytes, bytes]] = []
+        self._ahead = Settled()
+        self._snapshot_seq = 0
         self.durable_seq = 0
         self.commits = 0
         self.journal_bytes = 0
@@ -102,7 +105,7 @@ class PersisterActor(PooledActor):
                 waiting.append(message)
                 continue
             if type(message) is WriteAhead:
-                self._ahead += message.settled_markets
+                self._ahead += message.settled
                 paced.append(message)
                 continue
             self._commit(waiting)
@@ -150,6 +153,8 @@ class PersisterActor(PooledActor):
                 "backup, or open with accept_loss=True to begin again"
             )
         self.durable_seq = restored.book.seq
+        # Derived from the journal, the next snapshot holds everything, and nothing of it is written ahead.
+        self._snapshot_seq = 2**62 if restored.from_journal else restored.snapshot_seq
         return restored, store
 
     def _commit(self, batches: list[JournalBatch]) -> None:
@@ -168,7 +173,7 @@ class PersisterActor(PooledActor):
             records = [record for batch in batches for record in self._chunks(batch)]
             if records:
                 self._store().append(records, self._ahead)
-                self._ahead = []
+                self._ahead = Settled()
                 self.commits += 1
                 self.journal_bytes += sum(len(value) for _, value in records)
                 last = batches[-1]
@@ -209,21 +214,50 @@ class PersisterActor(PooledActor):
             if self.failure is not None:
                 raise self.failure
             write.index_run = message.index_run()
-            write.settled_markets += self._ahead
+            write.settled += self._ahead
+            if not write.replaces_all:
+                write.settled.loose += self._without(write.no_longer_loose)
             self._store().write_snapshot(write)
-            self._ahead = []
+            self._ahead = Settled()
         except Exception as error:  # noqa: BLE001  # reported, and tried again with the next snapshot
             failed = (
                 error
                 if isinstance(error, StoreFailedError)
                 else StoreFailedError(f"snapshot failed: {error!r}")
             )
-            self.failure = self.failure or self._store().failed
+            self._drop_ahead()
             message.done(failed, 0)
             return
+        self._snapshot_seq = message.seq
         tables = (write.meta, write.models, write.open_markets)
         message.done(None, sum(len(value) for table in tables for _, value in table))
         self._merge_index()
+
+    def _drop_ahead(self) -> None:
+        """What was written ahead belongs to a snapshot that will not be: the next one puts it together otherwise."""
+        self._ahead = Settled()
+        store = self._store()
+        if store.failed is None:
+            with contextlib.suppress(StoreFailedError):
+                store.drop_settled_after(self._snapshot_seq)
+        self.failure = self.failure or store.failed
+
+    def _without(self, ordinals: list[int]) -> list[tuple[bytes, bytes]]:
+        """The records of loose outcomes that hold one of these, made anew without them."""
+        changed: dict[bytes, list[Loose]] = {}
+        for ordinal in ordinals:
+            record = self._store().loose_outcomes_at(ordinal)
+            if record is None:
+                continue
+            key = record[0]
+            try:
+                held = changed[key] if key in changed else decode_loose(*record)
+            except DamagedRecordError as error:
+                _log.error("loose outcomes cannot be read", first_seq=key_number(key), error=str(error))
+                continue
+            if any(seq == ordinal for seq, _ in held):
+                changed[key] = [loose for loose in held if loose[0] != ordinal]
+        return [(key, seal(key, encode(held))) for key, held in changed.items()]
 
     def _merge_index(self) -> None:
         """Merge the runs of a level once there are enough: ids stay findable in a few look-ups."""

@@ -181,8 +181,15 @@ class Recording:
                 items.append(check_input(item))
             except HandicapperError as error:
                 items.append(error)
+        return self.record_checked_nowait(items)
+
+    def record_checked_nowait(
+        self, inputs: Sequence[Submission | HandicapperError]
+    ) -> Reply[list[Receipt | HandicapperError]]:
+        """The same of inputs that :mod:`handicapper.protocol.validation` has checked, not to be changed any more;
+        an error in the place of one is its answer."""
         reply: Reply[list[Receipt | HandicapperError]] = Reply(self._engine.router.cell)
-        self._engine.send(SubmitEach(items, reply), reply, len(items), None)
+        self._engine.send(SubmitEach(inputs, reply), reply, len(inputs), None)
         return reply
 
     # --------------------------------------------------------------- signals
@@ -257,6 +264,10 @@ class Recording:
 
         """
         return self._signals([check_prediction(prediction) for prediction in predictions], None)
+
+    def process_checked_nowait(self, predictions: Sequence[Prediction]) -> Reply[list[SignalResult]]:
+        """The same of predictions that were checked."""
+        return self._signals(list(predictions), None)
 
     def _signals(self, predictions: list[Prediction], timeout: float | None) -> Reply[list[SignalResult]]:
         reply: Reply[list[SignalResult]] = Reply(self._engine.router.cell)

@@ -16,6 +16,7 @@ import msgspec
 from ..config.settings import LearningRules
 from .state.entries import Entry
 from .state.events import Paused, Reset, Resumed
+from .state.loose import Loose
 from .state.market import Market
 from .state.model_state import ModelRecord
 
@@ -26,6 +27,7 @@ __all__ = [
     "SnapshotMeta",
     "decode_book",
     "decode_chunk",
+    "decode_loose",
     "decode_market",
     "decode_model",
     "decode_snapshot_meta",
@@ -93,6 +95,7 @@ Chunk = tuple[int, list[Entry]]
 _encoder: Final = msgspec.msgpack.Encoder()
 _chunk: Final = msgspec.msgpack.Decoder(Chunk)
 _market: Final = msgspec.msgpack.Decoder(Market)
+_loose: Final = msgspec.msgpack.Decoder(list[Loose])
 _model: Final = msgspec.msgpack.Decoder(ModelRecord)
 _book: Final = msgspec.msgpack.Decoder(BookRecord)
 _snapshot: Final = msgspec.msgpack.Decoder(SnapshotMeta)
@@ -171,6 +174,11 @@ def decode_chunk(key: bytes, value: bytes) -> tuple[int, int, list[Entry]]:
 def decode_market(key: bytes, value: bytes) -> Market:
     """A market of the snapshot or of the archive."""
     return _decode(_market, key, value)
+
+
+def decode_loose(key: bytes, value: bytes) -> list[Loose]:
+    """Loose outcomes of the archive, oldest first; the key is the number of the oldest that was ever among them."""
+    return _decode(_loose, key, value)
 
 
 def decode_model(key: bytes, value: bytes) -> ModelRecord:

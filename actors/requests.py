@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -38,7 +38,7 @@ class Submit(Struct, frozen=True):
 class SubmitEach(Struct, frozen=True):
     """Valid inputs, and in the place of an invalid one its error; the reply gets a list of receipts and errors."""
 
-    items: list[Submission | HandicapperError]
+    items: Sequence[Submission | HandicapperError]
     reply: LeanFuture[Any]
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ..config import Limits, default_settings
 from ..protocol.errors import StateDamagedError
-from .archive import Archive, ArchiveDamagedError
+from .archive import Archive, ArchiveDamagedError, stored_markets
 from .records import (
     DamagedRecordError,
     decode_book,
@@ -133,7 +133,7 @@ def _restore(
         if stale:
             _rebuild(store, restored, sorted(stale))
     except ArchiveDamagedError as error:
-        raise _SnapshotDamagedError("settled_markets", error.key, error.problem) from error
+        raise _SnapshotDamagedError(error.table, error.key, error.problem) from error
     return restored
 
 
@@ -279,7 +279,7 @@ def _rebuild(store: Store, restored: Restored, stale: list[str]) -> None:
         poison: list[str] = []
         restored.states[model_id] = rebuild_model(
             model_id,
-            [*archived.get(model_id, ()), *model_history(model_id, book.markets.values())],
+            [*archived.get(model_id, ()), *model_history(model_id, book.all_markets())],
             book.controls[model_id],
             book.rules_history,
             restored.told_seq.get(model_id, 0),
@@ -299,11 +299,7 @@ def archived_histories(store: Store, superseded: Mapping[str, frozenset[int]]) -
 
     """
     found: dict[str, list[Ticket]] = {model_id: [] for model_id in superseded}
-    for key, value in store.settled_markets():
-        try:
-            market = decode_market(key, value)
-        except DamagedRecordError as error:
-            raise ArchiveDamagedError(key_number(key), str(error)) from error
+    for market in stored_markets(store):
         for ticket in market.tickets.values():
             tickets = found.get(ticket.model_id)
             if tickets is not None and market.ordinal not in superseded[ticket.model_id]:

@@ -286,7 +286,7 @@ class RouterActor(PooledActor):
         return History(
             ordinals=book.superseded(),
             # Copies: the book goes on changing its own while the supervisor folds these.
-            tickets=[copy(ticket) for ticket in model_history(model_id, book.markets.values())],
+            tickets=[copy(ticket) for ticket in model_history(model_id, book.all_markets())],
             controls=list(book.controls.get(model_id, ())),
             rules_history=list(book.rules_history),
             told_seq=self.told_seq.get(model_id, 0),

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from array import array
+from itertools import islice
+from typing import Final
 
-from .archive import market_fingerprints
+from .archive import is_loose, market_fingerprints
 from .persister import run_key
 from .records import BookRecord, SnapshotMeta, TaggedControl, encode, number_key, seal
 from .restore import BOOK_KEY, SNAPSHOT_KEY
-from .state.book import Book, Cut
-from .state.id_index import build_run
-from .store import SnapshotWrite
+from .state.book import Book
+from .state.id_index import build_run, fingerprints
+from .state.memory import Cut
+from .store import Settled, SnapshotWrite
 
 __all__ = ["BookSealer", "Record", "snapshot_meta"]
 
 Record = tuple[bytes, bytes]
 
+LOOSE_A_RECORD: Final = 64
+"""Loose outcomes that share a record: to find one of them, so many are decoded."""
+
 
 class BookSealer:
     """Seals a cut of the book, so many markets at a time.
 
-    ``ahead_of``: settled markets that came after this input are given out by :meth:`seal_some` to be written
+    ``ahead_of``: what is settled and came after this input is given out by :meth:`seal_some` to be written
     ahead (nothing on disk points at them yet); the others belong to the snapshot's own transaction, because
     what they replace must stay until it is there. None: nothing is written ahead.
     """
@@ -31,6 +37,8 @@ class BookSealer:
         self._ahead_of = book.seq if ahead_of is None else ahead_of
         self._ordinals = sorted(cut.markets)
         self._next = 0
+        self._loose = iter(cut.loose.values())
+        self._loose_left = len(cut.loose)
         self.numbers: array[int] = array("Q")
         """Fingerprints of the settled markets' ids."""
         self._number_ordinals: array[int] = array("Q")
@@ -45,21 +53,30 @@ class BookSealer:
             meta=[(BOOK_KEY, seal(BOOK_KEY, body))],
             models=[],
             open_markets=[],
-            settled_markets=[],
+            settled=Settled(),
             deleted_markets=[number_key(ordinal) for ordinal in cut.merged],
+            no_longer_loose=list(cut.merged),
         )
 
     @property
     def done(self) -> bool:
-        """Whether every market is sealed."""
-        return self._next >= len(self._ordinals)
+        """Whether everything is sealed."""
+        return self._next >= len(self._ordinals) and not self._loose_left
 
-    def seal_some(self, count_max: int) -> list[Record]:
-        """Seal markets, as they were at the cut, of so many predictions and markets together; returns those to
-        be written ahead."""
-        ahead: list[Record] = []
+    def seal_some(self, count_max: int) -> Settled:
+        """Seal markets, as they were at the cut, of so many predictions and markets together, then loose outcomes;
+        returns what is to be written ahead."""
+        ahead = Settled()
+        left = self._seal_markets(count_max, ahead.markets)
+        # Sealed many a record, such a one is about a quarter of the work of a market with its prediction.
+        while left > 0 and self._loose_left:
+            left -= max(LOOSE_A_RECORD // 2, 1)
+            first, record = self._seal_loose()
+            (ahead if first > self._ahead_of else self.write.settled).loose.append(record)
+        return ahead
+
+    def _seal_markets(self, left: int, ahead: list[Record]) -> int:
         cut, write, ordinals = self._cut, self.write, self._ordinals
-        left = count_max
         while left > 0 and self._next < len(ordinals):
             ordinal = ordinals[self._next]
             market = cut.kept.pop(ordinal, None) or cut.markets[ordinal]
@@ -68,6 +85,8 @@ class BookSealer:
             cut.sealed_through = ordinal
             key = number_key(ordinal)
             record = (key, seal(key, encode(market)))
+            if is_loose(market):
+                write.no_longer_loose.append(ordinal)
             if not market.settled:
                 write.open_markets.append(record)
                 continue
@@ -79,8 +98,20 @@ class BookSealer:
             if ordinal > self._ahead_of:
                 ahead.append(record)
             else:
-                write.settled_markets.append(record)
-        return ahead
+                write.settled.markets.append(record)
+        return left
+
+    def _seal_loose(self) -> tuple[int, Record]:
+        """(number of the first, record) of some."""
+        some = list(islice(self._loose, LOOSE_A_RECORD))
+        self._loose_left -= len(some)
+        self.numbers.extend(fingerprints([outcome.prediction_id for _, outcome in some]))
+        self._number_ordinals.extend([seq for seq, _ in some])
+        key = number_key(some[0][0])
+        record = (key, seal(key, encode(some)))
+        self.settled_markets += len(some)
+        self.settled_bytes += len(record[1])
+        return some[0][0], record
 
     def index_run(self) -> Record | None:
         """The run of the id index that finds the settled markets; None if there are none."""

@@ -8,8 +8,7 @@ snapshot; a market that changes meanwhile is kept as it was at the cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
@@ -25,7 +24,8 @@ from .runtime.dispatcher import Dispatcher
 from .runtime.future import LeanFuture
 from .runtime.gather import Gather, Gathered, scatter
 from .runtime.ref import PooledRef
-from .snapshot import BookSealer, Record, snapshot_meta
+from .snapshot import BookSealer, snapshot_meta
+from .store import Settled
 
 __all__ = ["SnapshotGathered", "SnapshotStep", "SnapshotWritten", "Snapshotter"]
 
@@ -65,8 +65,8 @@ class _Taking(Struct):
     gathered: Gathered[str, tuple[bytes, bytes]] | None = None
     receipt: SnapshotReceipt | None = None
     """It is durable; what it saved leaves memory."""
-    numbers: Iterator[int] | None = None
-    """Fingerprints not yet in the filter."""
+    noted: int = 0
+    """How many of the fingerprints are in the filter."""
     stepped_at_seq: int = 0
     """Last input before the step before."""
     behind_items: int = 0
@@ -198,14 +198,14 @@ class Snapshotter:
         taking.behind_items += 4 * came
         more = min(taking.behind_items, CATCH_UP_ITEMS_MAX)
         taking.behind_items -= more
-        ahead: list[Record] = []
+        ahead = Settled()
         if taking.receipt is not None:
             if self._leave(taking, taking.receipt, more):
                 return
         else:
             ahead = taking.sealer.seal_some(SEAL_ITEMS + more)
             if taking.sealer.done:
-                taking.sealer.write.settled_markets += ahead
+                taking.sealer.write.settled += ahead
                 self._write()
                 return
         tell_router = self.tell_router
@@ -259,18 +259,16 @@ class Snapshotter:
             bytes=message.written_bytes + sealer.settled_bytes,
             seconds=self._clock.monotonic() - taking.began,
         )
-        taking.numbers = iter(sealer.numbers)
         self._step()
 
     def _leave(self, taking: _Taking, receipt: SnapshotReceipt, more: int) -> bool:
         """Let some of what is durable leave memory; tells whether that was all of it."""
-        if taking.numbers is not None:
-            # The filter first: whatever has left memory must be looked for on disk.
-            some = list(islice(taking.numbers, NOTE_NUMBERS + more))
-            if some:
-                self._archive.note(some)
-                return False
-            taking.numbers = None
+        # The filter first: whatever has left memory must be looked for on disk.
+        some = taking.sealer.numbers[taking.noted : taking.noted + NOTE_NUMBERS + more]
+        if some:
+            self._archive.note(some)
+            taking.noted += len(some)
+            return False
         if self._book.leave_some(LEAVE_MARKETS + more) is not None:
             return False
         for reply in taking.replies:

@@ -27,16 +27,30 @@ from .state.id_index import look_up
 from .state_directory import DATA_FILE
 from .structure import check_structure
 
-__all__ = ["SnapshotWrite", "Store"]
+__all__ = ["Settled", "SnapshotWrite", "Store"]
 
 _META: Final = b"meta"
 _JOURNAL: Final = b"journal"
 _OPEN: Final = b"open_markets"
 _SETTLED: Final = b"settled_markets"
+_LOOSE: Final = b"loose_outcomes"
 _INDEX: Final = b"index"
 _QUARANTINE: Final = b"quarantine"
 _MIB: Final = 2**20
 _READ_BATCH: Final = 1024
+
+
+class Settled(Struct):
+    """Sealed records of what is settled, for the archive."""
+
+    markets: list[tuple[bytes, bytes]] = []
+    loose: list[tuple[bytes, bytes]] = []
+    """Outcomes of which nothing else is known, many a record."""
+
+    def __iadd__(self, other: Settled) -> Settled:
+        self.markets += other.markets
+        self.loose += other.loose
+        return self
 
 
 class SnapshotWrite(Struct):
@@ -45,9 +59,11 @@ class SnapshotWrite(Struct):
     meta: list[tuple[bytes, bytes]]
     models: list[tuple[bytes, bytes]]
     open_markets: list[tuple[bytes, bytes]]
-    settled_markets: list[tuple[bytes, bytes]]
+    settled: Settled
     deleted_markets: list[bytes]
     """Keys to be in neither table of markets, unless put by this snapshot."""
+    no_longer_loose: list[int]
+    """Ordinals that no record of loose outcomes is to hold any more."""
     index_run: tuple[bytes, bytes] | None = None
     replaces_all: bool = False
     """Nothing of an earlier snapshot stays: it was damaged, and this one holds everything."""
@@ -93,7 +109,16 @@ class Store:
             with self._gate.reading():
                 self._tables = {
                     name: self._env.open_db(name)
-                    for name in (_META, _JOURNAL, _OPEN, _SETTLED, _INDEX, _QUARANTINE, models_table.encode())
+                    for name in (
+                        _META,
+                        _JOURNAL,
+                        _OPEN,
+                        _SETTLED,
+                        _LOOSE,
+                        _INDEX,
+                        _QUARANTINE,
+                        models_table.encode(),
+                    )
                 }
         except lmdb.Error as error:
             self._env.close()
@@ -107,13 +132,11 @@ class Store:
 
     # ----------------------------------------------------------------- write
 
-    def append(
-        self, records: Iterable[tuple[bytes, bytes]], settled_ahead: list[tuple[bytes, bytes]] | None = None
-    ) -> None:
+    def append(self, records: Iterable[tuple[bytes, bytes]], settled_ahead: Settled | None = None) -> None:
         """Append journal records (ascending keys above all there) and make them durable.
 
-        ``settled_ahead``: records of settled markets of a snapshot that is being taken, written with these so
-        that the snapshot has less to write. Nothing finds them before the snapshot is there.
+        ``settled_ahead``: what a snapshot that is being taken has for the archive, written with these so
+        that the snapshot has less to write. Nothing finds it before the snapshot is there.
 
         Raises:
             StoreFailedError: nothing of it was kept, and nothing more will be written.
@@ -123,7 +146,8 @@ class Store:
 
         def put(txn: lmdb.Transaction) -> None:
             self._put_all(txn, _JOURNAL, batch, append=True)
-            self._put_all(txn, _SETTLED, settled_ahead or [])
+            if settled_ahead is not None:
+                self._put_settled(txn, settled_ahead)
 
         self._write(put)
 
@@ -135,15 +159,20 @@ class Store:
 
         """
 
-        def drop(txn: lmdb.Transaction) -> None:
-            with txn.cursor(db=self._tables[_SETTLED]) as cursor:
-                if cursor.set_range(number_key(seq + 1)):
-                    while cursor.delete():
-                        pass
+        def left_over(txn: lmdb.Transaction, table: bytes) -> bool:
+            with txn.cursor(db=self._tables[table]) as cursor:
+                return cursor.last() and bytes(cursor.key()) > number_key(seq)
 
-        with self._gate.reading(), self._env.begin(db=self._tables[_SETTLED]) as txn, txn.cursor() as cursor:
-            left_over = cursor.last() and cursor.key() > number_key(seq)
-        if left_over:
+        def drop(txn: lmdb.Transaction) -> None:
+            for table in (_SETTLED, _LOOSE):
+                with txn.cursor(db=self._tables[table]) as cursor:
+                    if cursor.set_range(number_key(seq + 1)):
+                        while cursor.delete():
+                            pass
+
+        with self._gate.reading(), self._env.begin() as txn:
+            wanted = left_over(txn, _SETTLED) or left_over(txn, _LOOSE)
+        if wanted:
             self._write(drop)
 
     def write_snapshot(self, snapshot: SnapshotWrite) -> None:
@@ -156,17 +185,17 @@ class Store:
 
         def put(txn: lmdb.Transaction) -> None:
             if snapshot.replaces_all:
-                for table in (_OPEN, _SETTLED, _INDEX, self._models):
+                for table in (_OPEN, _SETTLED, _LOOSE, _INDEX, self._models):
                     txn.drop(self._tables[table], delete=False)
             for key in snapshot.deleted_markets:
                 txn.delete(key, db=self._tables[_OPEN])
                 txn.delete(key, db=self._tables[_SETTLED])
-            for key, _ in snapshot.settled_markets:
+            for key, _ in snapshot.settled.markets:
                 txn.delete(key, db=self._tables[_OPEN])
             for key, _ in snapshot.open_markets:
                 txn.delete(key, db=self._tables[_SETTLED])
             self._put_all(txn, _OPEN, snapshot.open_markets)
-            self._put_all(txn, _SETTLED, snapshot.settled_markets)
+            self._put_settled(txn, snapshot.settled)
             self._put_all(txn, self._models, snapshot.models)
             if snapshot.index_run is not None:
                 self._put_all(txn, _INDEX, [snapshot.index_run])
@@ -201,6 +230,10 @@ class Store:
                 txn.delete(key, db=self._tables[table.encode()])
 
         self._write(put)
+
+    def _put_settled(self, txn: lmdb.Transaction, settled: Settled) -> None:
+        self._put_all(txn, _SETTLED, settled.markets)
+        self._put_all(txn, _LOOSE, settled.loose)
 
     def _put_all(
         self, txn: lmdb.Transaction, table: bytes, records: list[tuple[bytes, bytes]], append: bool = False
@@ -268,6 +301,20 @@ class Store:
     def settled_market(self, ordinal: int) -> bytes | None:
         """One settled market."""
         return self._get(_SETTLED, number_key(ordinal))
+
+    def loose_outcomes(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every record of loose outcomes, in order of arrival."""
+        return self._scan(_LOOSE, b"")
+
+    def loose_outcomes_at(self, ordinal: int) -> tuple[bytes, bytes] | None:
+        """The record of loose outcomes that holds an ordinal, if one does: the last that does not begin after it."""
+        wanted = number_key(ordinal)
+        with self._gate.reading(), self._env.begin(db=self._tables[_LOOSE]) as txn, txn.cursor() as cursor:
+            if cursor.set_range(wanted) and cursor.key() == wanted:
+                return wanted, cursor.value()
+            # Behind the last one set_range leaves the cursor nowhere, and the last one is it.
+            found = cursor.prev() if cursor.key() else cursor.last()
+            return (cursor.key(), cursor.value()) if found else None
 
     def runs(self) -> list[tuple[bytes, bytes]]:
         """Every run of the id index."""

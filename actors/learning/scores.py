@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log, log1p
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .calibration import FIELDS
 
-__all__ = ["MurphyDecomposition", "brier_loss", "log_loss", "murphy_decomposition"]
+__all__ = ["LOG_LOSS_CLIP", "MurphyDecomposition", "brier_loss", "log_loss", "murphy_decomposition"]
+
+
+LOG_LOSS_CLIP: Final = 1e-6
+"""Confidences nearer to 0 or 1 than this count as this."""
 
 
 def brier_loss(confidence: float, x: float) -> float:
@@ -28,7 +32,7 @@ def brier_loss(confidence: float, x: float) -> float:
     return difference * difference
 
 
-def log_loss(confidence: float, x: float, clip: float = 1e-6) -> float:
+def log_loss(confidence: float, x: float, clip: float = LOG_LOSS_CLIP) -> float:
     """Logarithmic score in nats: ``−(x ln c + (1 − x) ln(1 − c))``, with c kept in [clip, 1 − clip].
 
     The clip bounds the loss of one prediction that was certain and wrong (13.8 at 1e-6): one such

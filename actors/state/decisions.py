@@ -16,6 +16,7 @@ from ...protocol.messages import MarketResolved, Prediction, Receipt, TradeOutco
 from .agreement import agree, agree_on_x, same_outcome, same_prediction, same_ruling
 from .book import Book
 from .entries import PauseModel, ResetModel, ResumeModel
+from .loose import loose_ticket
 from .market import Market, Ruling, Ticket, effective_resolution, revision_key
 
 __all__ = ["decide_control", "decide_outcome", "decide_prediction", "decide_resolution"]
@@ -30,8 +31,7 @@ def decide_prediction(book: Book, prediction: Prediction) -> Receipt | None:
         BusyError: too many predictions are pending.
 
     """
-    known = book.by_prediction.get(prediction.prediction_id)
-    ticket = None if known is None else known.tickets[prediction.prediction_id]
+    ticket = _ticket_of(book, prediction.prediction_id)
     if ticket is not None and ticket.prediction is not None:
         return same_prediction(ticket, prediction)
     if ticket is not None:
@@ -48,6 +48,15 @@ def decide_prediction(book: Book, prediction: Prediction) -> Receipt | None:
             60_000,
         )
     return None
+
+
+def _ticket_of(book: Book, prediction_id: str) -> Ticket | None:
+    """What is known of a prediction; not to be changed."""
+    market = book.by_prediction.get(prediction_id)
+    if market is not None:
+        return market.tickets[prediction_id]
+    loose = book.loose.get(prediction_id)
+    return None if loose is None else loose_ticket(loose)
 
 
 def _room_for_model(book: Book, model_id: str) -> None:
@@ -121,17 +130,17 @@ def decide_outcome(book: Book, outcome: TradeOutcome) -> Receipt | None:
         PredictedAfterResolutionError: it is dated before its prediction was made.
 
     """
-    market = book.by_prediction.get(outcome.prediction_id)
-    if market is None:
+    ticket = _ticket_of(book, outcome.prediction_id)
+    if ticket is None:
         if outcome.model_id not in book.controls:
             _room_for_model(book, outcome.model_id)
         return None
-    ticket = market.tickets[outcome.prediction_id]
     if ticket.outcome is not None:
         return same_outcome(ticket, ticket.outcome, outcome)
     prediction = ticket.prediction
     assert prediction is not None
     agree(Ticket(ticket.row_id, outcome=outcome), prediction)
+    market = book.by_prediction[outcome.prediction_id]
     ruling = effective_resolution(market.rulings, book.learn_on)
     if ruling is not None:
         agree_on_x(outcome, prediction, ruling)

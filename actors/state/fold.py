@@ -7,13 +7,12 @@ run of rows, because a call and the fields of a struct cost more than the rule i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp2
+from math import exp2, inf, log, log1p
 from typing import Final
 
 from ...config.settings import LearningRules
 from ..learning.calibration import FIELDS
-from ..learning.scores import brier_loss, log_loss
-from ..learning.threshold import relax_threshold
+from ..learning.scores import LOG_LOSS_CLIP, brier_loss, log_loss
 from .history import History, Row
 from .statistics import LearnedStatistics
 
@@ -67,7 +66,7 @@ def _fold_evidence(s: LearnedStatistics, rows: Sequence[Row], rules: LearningRul
 
 
 def _fold_calibration(s: LearnedStatistics, rows: Sequence[Row]) -> None:
-    """Bins and scores over everything: ``learning.calibration.add_to_bins``."""
+    """Bins and scores over everything: ``learning.calibration.add_to_bins``, ``learning.scores.log_loss``."""
     bins = s.bins
     count, last = len(bins) // FIELDS, len(bins) - FIELDS
     x_squared_sum, log_loss_sum = s.x_squared_sum, s.log_loss_sum
@@ -83,7 +82,14 @@ def _fold_calibration(s: LearnedStatistics, rows: Sequence[Row]) -> None:
         bins[place + 3] += confidence * confidence
         bins[place + 4] += confidence * x
         x_squared_sum += x * x
-        log_loss_sum += log_loss(confidence, x)
+        if not LOG_LOSS_CLIP <= confidence <= 1.0 - LOG_LOSS_CLIP:
+            log_loss_sum += log_loss(confidence, x)
+        elif x == 1.0:
+            log_loss_sum += -log(confidence)
+        elif x == 0.0:
+            log_loss_sum += -log1p(-confidence)
+        else:
+            log_loss_sum += log_loss(confidence, x)
         if price == price:
             s.priced += 1
             s.price_brier_sum += brier_loss(price, x)
@@ -95,14 +101,17 @@ def _fold_threshold(
     s: LearnedStatistics, rows: Sequence[Row], first: int, n: int, rules: LearningRules, history: History
 ) -> None:
     """The threshold relaxes to each row's time, then steps against the error of the calibration window:
-    ``learning.threshold.adjust_threshold``. ``n`` is how many outcomes were learned from before."""
+    ``learning.threshold.relax_threshold`` and ``adjust_threshold``. ``n``: outcomes learned from before."""
     size, span = rules.calibration_window, ROWS_PER_WINDOW * rules.calibration_window
     enabled, n_min, rate = rules.enabled, rules.min_predictions_for_adaptation, rules.adjustment_rate
     initial, lowest, highest = rules.initial_threshold, rules.min_threshold, rules.max_threshold
+    half_life_ns = rules.relaxation_half_life_seconds * 1e9
+    relaxes = 0.0 < half_life_ns < inf
     theta, theta_at_ns, count, error_sum = s.threshold, s.threshold_at_ns, s.window_count, s.window_error_sum
+    start = s.window_start
     for end, (_, at_ns, x, confidence, _) in enumerate(rows, first + 1):
-        if count and end - s.window_start > span:
-            count, error_sum = _slide(s, count, error_sum, size, history, end)
+        if count and end - start > span:
+            start, count, error_sum = _slide(history, start, count, error_sum, size, end)
         if x != x:
             continue
         n += 1
@@ -110,18 +119,18 @@ def _fold_threshold(
             theta_at_ns = at_ns
         if confidence == confidence:
             if count == 0:
-                s.window_start, error_sum = end - 1, 0.0
+                start, error_sum = end - 1, 0.0
             error_sum += confidence - x
             count += 1
             if count > size:
-                count, error_sum = _slide(s, count, error_sum, size, history, end)
+                start, count, error_sum = _slide(history, start, count, error_sum, size, end)
         if not enabled:
             continue
         if at_ns > theta_at_ns:
-            if theta != initial:  # there it stays
-                theta = relax_threshold(
-                    theta, initial, at_ns - theta_at_ns, rules.relaxation_half_life_seconds
-                )
+            if relaxes and theta != initial:  # there it stays
+                relaxed = initial + (theta - initial) * exp2((theta_at_ns - at_ns) / half_life_ns)
+                if (theta >= initial) != (relaxed > theta):  # not past where it was, by rounding
+                    theta = relaxed
             theta_at_ns = at_ns
         if count and n >= n_min:
             theta += rate * (error_sum / count)
@@ -129,24 +138,27 @@ def _fold_threshold(
                 theta = lowest
             elif theta > highest:
                 theta = highest
-    s.threshold, s.threshold_at_ns, s.window_count, s.window_error_sum = theta, theta_at_ns, count, error_sum
+    s.threshold, s.threshold_at_ns = theta, theta_at_ns
+    s.window_start, s.window_count, s.window_error_sum = start, count, error_sum
 
 
 def slide_window(s: LearnedStatistics, size: int, history: History, end: int) -> None:
     """Let the oldest outcomes leave the calibration window until it holds at most ``size``, and none from
     before the last ``ROWS_PER_WINDOW · size`` rows: rows without a confidence must not pile up behind it."""
-    s.window_count, s.window_error_sum = _slide(s, s.window_count, s.window_error_sum, size, history, end)
+    s.window_start, s.window_count, s.window_error_sum = _slide(
+        history, s.window_start, s.window_count, s.window_error_sum, size, end
+    )
 
 
 def _slide(
-    s: LearnedStatistics, count: int, error_sum: float, size: int, history: History, end: int
-) -> tuple[int, float]:
-    start, span = s.window_start, ROWS_PER_WINDOW * size
-    while count > size or (count and end - start > span):
-        _, _, old_x, old_confidence, _ = history[start]
+    history: History, start: int, count: int, error_sum: float, size: int, end: int
+) -> tuple[int, int, float]:
+    oldest_kept = end - ROWS_PER_WINDOW * size
+    lesson = history.lesson
+    while count > size or (count and start < oldest_kept):
+        old_x, old_confidence = lesson(start)
         start += 1
         if old_x == old_x and old_confidence == old_confidence:
             error_sum -= old_confidence - old_x
             count -= 1
-    s.window_start = start
-    return count, error_sum
+    return start, count, error_sum

@@ -23,6 +23,7 @@ __all__ = [
     "BloomFilter",
     "build_run",
     "fingerprint",
+    "fingerprints",
     "look_up",
     "merge_runs",
     "run_fingerprints",
@@ -49,6 +50,16 @@ def fingerprint(identifier: str) -> int:
     # Short ids are smaller than the prime: without the shift they would stay as they are, and a Bloom
     # filter would find ids that differ in their last digits only at the same places.
     return (int.from_bytes(identifier.encode() + b"\1", "little") << 64) % PRIME
+
+
+def fingerprints(identifiers: Iterable[str]) -> list[int]:
+    """The same of many.
+
+    >>> fingerprints(["p1", "p2"]) == [fingerprint("p1"), fingerprint("p2")]
+    True
+    """
+    number = int.from_bytes
+    return [(number(name.encode() + b"\1", "little") << 64) % PRIME for name in identifiers]
 
 
 class BloomFilter:
@@ -101,9 +112,9 @@ class BloomFilter:
             places = np.flatnonzero(hits).tolist()
         return [place for place in places if numbers[place] in self]
 
-    def add(self, numbers: Iterable[int] | NDArray[np.uint64]) -> None:
+    def add(self, numbers: Sequence[int] | NDArray[np.uint64]) -> None:
         """Add fingerprints, many at once."""
-        array = np.fromiter(numbers, dtype=np.uint64) if not isinstance(numbers, np.ndarray) else numbers
+        array = numbers if isinstance(numbers, np.ndarray) else np.array(numbers, dtype=np.uint64)
         view = np.frombuffer(self._bits, dtype=np.uint8)
         step = (array >> np.uint64(29)) | np.uint64(1)
         for probe in range(4):

@@ -128,7 +128,7 @@ class Intake:
         item = items[index]
         kind = type(item)
         if kind is TradeOutcome:
-            if item.prediction_id in self.book.by_prediction:
+            if self.book.knows(item.prediction_id):
                 return 0
             taken = take_outcomes(self.book, items, index, self.out, receipts)
             self.counters.outcomes += taken

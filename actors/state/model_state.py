@@ -140,8 +140,8 @@ class ModelState:
             history.drop_from(first)
             self._fold_again()
             raise
-        for scored in counted:
-            self.tally.add(scored)
+        if counted:
+            self.tally.add_all(counted)
         if history.end - self.newer_row >= CHECKPOINT_ROWS:
             self._advance_checkpoints()
         return start + len(rows)

@@ -13,7 +13,7 @@ from typing import Any
 from ...protocol.messages import Prediction, Receipt, TradeOutcome
 from .book import Book
 from .delivery import Deliveries, Delivery
-from .market import Market, Ticket, loose_market_id, loose_row
+from .market import Market, Ticket, loose_row
 
 __all__ = ["take_outcomes", "take_predictions"]
 
@@ -21,21 +21,23 @@ __all__ = ["take_outcomes", "take_predictions"]
 def take_outcomes(book: Book, items: Sequence[Any], start: int, out: Deliveries, receipts: list[Any]) -> int:
     """Take in trade outcomes of known models from ``items[start]`` on, as long as nothing is known of their
     predictions; returns how many. Each settles by itself, as in ``Book.apply``."""
-    known, markets, unsaved, models = book.by_prediction, book.markets, book.unsaved, book.controls
+    known, loose, saving, models = book.by_prediction, book.loose.fresh, book.loose.saving, book.controls
     first_seq = seq = book.seq
     for index in range(start, len(items)):
         outcome = items[index]
         if type(outcome) is not TradeOutcome:
             break
         prediction_id, model_id = outcome.prediction_id, outcome.model_id
-        if prediction_id in known or model_id not in models:
+        if (
+            prediction_id in known
+            or prediction_id in loose
+            or prediction_id in saving
+            or model_id not in models
+        ):
             break
         seq += 1
+        loose[prediction_id] = (seq, outcome)
         row = loose_row(outcome, seq)
-        ticket = Ticket(seq, None, None, outcome, seq, row, seq)
-        market_id = loose_market_id(prediction_id)
-        market = Market(market_id, seq, (), {prediction_id: ticket})
-        markets[market_id] = known[prediction_id] = unsaved[seq] = market
         delivery = out.get(model_id)
         if delivery is None:
             out[model_id] = Delivery(seq, seq, [row])
@@ -54,6 +56,7 @@ def take_predictions(
     markets have no resolution, they do not expire and there is room; returns how many. Each is pending then,
     as in ``Book.apply``."""
     known, markets, unsaved, models = book.by_prediction, book.markets, book.unsaved, book.controls
+    loose, saving = book.loose.fresh, book.loose.saving
     first_seq = seq = book.seq
     seq_max = seq + book.pending_max - book.pending
     for index in range(start, len(items)):
@@ -65,7 +68,12 @@ def take_predictions(
             prediction.model_id,
             prediction.market_id,
         )
-        if prediction_id in known or model_id not in models:
+        if (
+            prediction_id in known
+            or prediction_id in loose
+            or prediction_id in saving
+            or model_id not in models
+        ):
             break
         market = markets.get(market_id)
         if market is None:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import copy
 from decimal import Decimal
+from typing import Final
 
 from msgspec import Struct
 
@@ -16,6 +18,8 @@ from ..learning.pnl import add_money, subtract_money
 from .events import Counted, Scored
 
 __all__ = ["LearnedStatistics", "Tally"]
+
+_NOTHING: Final = Decimal(0)
 
 
 class LearnedStatistics(Struct, array_like=True):
@@ -113,6 +117,17 @@ class Tally(Struct, array_like=True):
             if row.stake is not None:
                 self.stake = add_money(self.stake, row.stake)
                 self.staked_pnl = add_money(self.staked_pnl, row.pnl)
+
+    def add_all(self, rows: Iterable[Scored]) -> None:
+        """Add many: their P&L is summed first, which is the same because money is exact."""
+        pnl = _NOTHING
+        for row in rows:
+            if row.pnl is None or row.shadow or row.stake is not None:
+                self.add(row)
+            else:
+                pnl = add_money(pnl, row.pnl)
+        self.pnl = add_money(self.pnl, pnl)
+        self.pnl_traded = add_money(self.pnl_traded, pnl)
 
     def subtract(self, row: Scored) -> None:
         """Take a scored row out again, exactly."""

@@ -37,12 +37,12 @@ class Pending(Protocol):
 class Backend(Protocol):
     """A learner. The ``*_nowait`` calls never wait; the others do and are called on a thread."""
 
-    def record_each_nowait(self, inputs: Sequence[Input]) -> Pending:
-        """A receipt or an error for each input, once they are durable."""
+    def record_checked_nowait(self, inputs: Sequence[Input]) -> Pending:
+        """A receipt or an error for each input, once they are durable. They were checked: valid, and normalised."""
         ...
 
-    def process_signals_nowait(self, predictions: Iterable[Prediction]) -> Pending:
-        """A decision or an error for each signal, once they are durable."""
+    def process_checked_nowait(self, predictions: Sequence[Prediction]) -> Pending:
+        """A decision or an error for each signal, once they are durable. They were checked likewise."""
         ...
 
     def get_adaptive_params_nowait(self, model_id: str, *, as_of: int | None = None) -> Pending:

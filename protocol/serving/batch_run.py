@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..decoding import check_items
 from ..errors import BusyError, HandicapperError
+from ..many import checked_messages
 from ..messages import BatchResult, SignalBatch
-from ..validation import check_prediction
 from .backend import Pending
 from .groups import Slot, forget_value, outcome_of
 
@@ -55,19 +55,32 @@ class BatchRun(Slot):
         self._session.charge(end - start)
         places: list[int] = []
         items: list[Any] = []
-        for index in range(start, end):
-            try:
-                item = self._route.item_decoder.decode(self._raws[index]).message()
-                items.append(check_prediction(item) if self._signals else item)
-            except HandicapperError as error:
-                forget_value(error)
+        for index, item in enumerate(self._piece(start, end), start):
+            if isinstance(item, HandicapperError):
+                forget_value(item)
                 self._session.charge(1)
-                self._results[index] = error
+                self._results[index] = item
             else:
                 places.append(index)
+                items.append(item)
         self._under_way += 1
         self._send(places, items)
         return self._next < len(self._raws)
+
+    def _piece(self, start: int, end: int) -> list[Any]:
+        """Checked messages, in the place of an invalid one its error."""
+        raws, many = self._raws[start:end], self._route.many
+        assert many is not None
+        params = many.decode(raws)
+        if params is not None:
+            return checked_messages(params)
+        items: list[Any] = []
+        for raw in raws:
+            try:
+                items += checked_messages([self._route.item_decoder.decode(raw)])
+            except HandicapperError as error:
+                items.append(error)
+        return items
 
     def _send(self, places: list[int], items: list[Any]) -> None:
         service = self._session.service
@@ -76,7 +89,7 @@ class BatchRun(Slot):
             self._piece_done(places, items, [], None)
             return
         try:
-            send = backend.process_signals_nowait if self._signals else backend.record_each_nowait
+            send = backend.process_checked_nowait if self._signals else backend.record_checked_nowait
             pending = send(items)
         except Exception as error:  # noqa: BLE001  # whatever it is, the client gets it
             self._piece_done(places, items, [], error)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BusyError, InvalidValueError
+from ..messages import Receipt
 from .backend import Pending
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["HELD_RETRY_SECONDS", "ControlSlot", "InputGroup", "SignalGroup", "Slot", "outcome_of"]
 
 HELD_RETRY_SECONDS: Final = 0.02
+
+_RECEIPTS: Final = {Receipt}
 
 
 def outcome_of(pending: Pending) -> tuple[Any, BaseException | None]:
@@ -69,6 +72,12 @@ class InputGroup(Slot):
         self.msgids.append(msgid)
         self._items.append(item)
 
+    def extend(self, msgids: list[int], items: list[Any], size_bytes: int) -> None:
+        """Many more, of requests that came as so many bytes."""
+        self._size_bytes += size_bytes
+        self.msgids += msgids
+        self._items += items
+
     def add_refused(self, msgid: int | None, error: BaseException, raw: bytes) -> None:
         """One that cannot be handed on; answered in its place."""
         self._size_bytes += len(raw)
@@ -116,7 +125,7 @@ class InputGroup(Slot):
         return [item for index, item in enumerate(self._items) if index not in refused]
 
     def _send(self, items: list[Any]) -> Pending:
-        return self._session.service.backend.record_each_nowait(items)
+        return self._session.service.backend.record_checked_nowait(items)
 
     def _done(self, pending: Pending) -> None:
         results, error = outcome_of(pending)
@@ -129,15 +138,23 @@ class InputGroup(Slot):
     def emit(self) -> None:
         """Answer each."""
         session, error = self._session, self._error
-        if error is None and not self._refused:
-            for msgid, item, result in zip(self.msgids, self._items, self._results, strict=True):
+        msgids, results = self.msgids, self._results
+        if (
+            error is None
+            and not self._refused
+            and set(map(type, results)) == _RECEIPTS
+            and None not in msgids
+        ):
+            session.answer_receipts(msgids, results)
+        elif error is None and not self._refused:
+            for msgid, item, result in zip(msgids, self._items, results, strict=True):
                 if isinstance(result, BaseException):
                     session.answer_error(msgid, result, self.method, item)
                 else:
                     session.answer(msgid, result)
         else:
             self._emit_mixed(error)
-        session.leave(len(self.msgids), self._size_bytes)
+        session.leave(len(msgids), self._size_bytes)
 
     def _emit_mixed(self, error: BaseException | None) -> None:
         session, refused, results = self._session, dict(self._refused), iter(self._results)
@@ -159,7 +176,7 @@ class SignalGroup(InputGroup):
     method = "process_signal"
 
     def _send(self, items: list[Any]) -> Pending:
-        return self._session.service.backend.process_signals_nowait(items)
+        return self._session.service.backend.process_checked_nowait(items)
 
 
 class ControlSlot(Slot):

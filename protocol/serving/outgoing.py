@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..connection import encode, encode_error
 from ..errors import HandicapperError
 from ..log import get_logger
+from ..many import encode_receipts
 from .groups import HELD_RETRY_SECONDS, Slot
 from .service import Service
 
@@ -109,6 +110,12 @@ class Outgoing(ABC):
             data = encode((1, msgid, None, result))
             self.charge(len(data) // ANSWER_BYTES_A_UNIT)
             self._out.append(data)
+
+    def answer_receipts(self, msgids: Sequence[Any], receipts: Sequence[Any]) -> None:
+        """Answer requests (each with a msgid) with a receipt each."""
+        data = encode_receipts(msgids, receipts)
+        self.charge(len(data) // ANSWER_BYTES_A_UNIT)
+        self._out.append(data)
 
     def charge(self, units: int) -> None:
         """Make the turn shorter by what something took beyond the ordinary: a unit is about 10 µs."""

@@ -17,6 +17,7 @@ from ..decoding import ParamsDecoder
 from ..errors import BusyError, ClosedError
 from ..limits import WireLimits
 from ..log import get_logger
+from ..many import ManyDecoder
 from ..messages import ConfigReply, ServerStatistics
 from ..methods import METHODS, Method
 from .backend import Backend
@@ -42,6 +43,8 @@ class Route(Struct, frozen=True):
     decoder: ParamsDecoder
     item: Method
     item_decoder: ParamsDecoder
+    many: ManyDecoder | None
+    """Of the items, if they are inputs or signals."""
     is_batch: bool
     kind: str
 
@@ -209,10 +212,17 @@ def _routes(limits: WireLimits) -> dict[str, Route]:
     depth = limits.depth_max
     decoders = {name: ParamsDecoder(method.params, depth) for name, method in METHODS.items()}
     routes: dict[str, Route] = {}
+    many = {name: ManyDecoder(m.params) for name, m in METHODS.items() if m.kind in ("input", "signal")}
     for name, method in METHODS.items():
         item = METHODS[method.item_of or name]
         kind = "batch" if method.item_of and method.kind != "question" else method.kind
         routes[name] = Route(
-            method, decoders[name], item, decoders[item.name], method.item_of is not None, kind
+            method,
+            decoders[name],
+            item,
+            decoders[item.name],
+            many.get(item.name),
+            method.item_of is not None,
+            kind,
         )
     return routes

@@ -62,7 +62,7 @@ def everything(learner: Learner) -> dict[str, Any]:
         del statistics[name]
     return {
         "models": {m: encode(ref.cell.actor.state.to_record()) for m, ref in engine.roster.refs.items()},
-        "markets": encode(sorted(router.book.markets.items(), key=lambda item: item[0])),
+        "markets": encode(sorted(router.book.all_markets(), key=lambda market: market.ordinal)),
         "journal": last[0],
         "statistics": statistics,
         "dead_letters": learner.dead_letters(),

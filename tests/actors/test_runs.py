@@ -98,8 +98,9 @@ def everything(intake: Intake) -> Any:
     return (
         (first, encode(entries)),
         [(model, repr(delivery)) for model, delivery in out.finished()],
-        {market_id: encode(market) for market_id, market in book.markets.items()},
+        {market.market_id: encode(market) for market in book.all_markets()},
         {prediction_id: market.ordinal for prediction_id, market in book.by_prediction.items()},
+        (list(book.loose.fresh), list(book.loose.saving)),
         (sorted(book.unsaved), book.merged, sorted(book._expiries), book.controls),
         (book.seq, book.pending, book.open_markets, intake.counters),
     )

@@ -14,7 +14,14 @@ from handicapper.config import settings_from_dict
 from .images import SEED, TABLES, Image, make_image, small_settings
 from .workload import make_call
 
-SNAPSHOT_TABLES = ("meta", "model_learning_stats", "open_markets", "settled_markets", "index")
+SNAPSHOT_TABLES = (
+    "meta",
+    "model_learning_stats",
+    "open_markets",
+    "settled_markets",
+    "loose_outcomes",
+    "index",
+)
 
 
 @pytest.fixture(scope="module", params=[(48, 20), (60, 60), (33, 7), (24, 1000)])

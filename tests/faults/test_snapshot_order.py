@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from handicapper.actors import Learner, snapshotter, verify_state
-from handicapper.actors.archive import Archive
+from handicapper.actors import Learner, snapshot, snapshotter, verify_state
+from handicapper.actors.archive import Archive, stored_markets
 from handicapper.actors.persister import JournalBatch
 from handicapper.actors.requests import TakeSnapshot
 from handicapper.actors.runtime.cell import Ping
@@ -101,6 +101,7 @@ def test_what_was_written_ahead_for_a_snapshot_that_never_came_is_dropped_when_o
             _outcome(learner, f"t-{number}")
         with monkeypatch.context() as patch:
             patch.setattr(snapshotter, "SEAL_ITEMS", 1)
+            patch.setattr(snapshot, "LOOSE_A_RECORD", 1)
             patch.setattr(BookSealer, "index_run", writing.before(BookSealer.index_run))
             patch.setattr(Snapshotter, "_write", sealing.before(Snapshotter._write))
             learner._engine.router.tell(TakeSnapshot())
@@ -110,7 +111,7 @@ def test_what_was_written_ahead_for_a_snapshot_that_never_came_is_dropped_when_o
                 JournalBatch(learner.statistics().seq + 1, 0, [ResumeModel("m")], [], lambda error: None)
             )
             learner._engine.persister.ask(Ping(), timeout=DEADLINE_SECONDS)
-            ahead = list(learner._engine.store.settled_markets())
+            ahead = _archived(learner)
             shutil.copytree(tmp_path / "state", tmp_path / "copy")
             sealing.release()
             writing.wait_entered()
@@ -118,14 +119,19 @@ def test_what_was_written_ahead_for_a_snapshot_that_never_came_is_dropped_when_o
     assert ahead
     assert verify_state(tmp_path / "copy").ok
     with Learner(tmp_path / "copy") as reopened:
-        assert list(reopened._engine.store.settled_markets()) == []
+        assert _archived(reopened) == []
         assert reopened.report("m").n == 20
         assert reopened.record_outcome(
             prediction_id="t-3", model_id="m", predicted_outcome="YES", actual_outcome="YES", resolved_at=1
         ).duplicate
         reopened.snapshot()
-        assert len(list(reopened._engine.store.settled_markets())) == 20
+        assert len(_archived(reopened)) == 20
     assert verify_state(tmp_path / "copy").ok
+
+
+def _archived(learner: Learner) -> list[int]:
+    """Ordinals of what is settled on disk."""
+    return [market.ordinal for market in stored_markets(learner._engine.store)]
 
 
 def test_inputs_go_on_between_the_pieces_of_a_snapshot(
@@ -133,6 +139,7 @@ def test_inputs_go_on_between_the_pieces_of_a_snapshot(
 ) -> None:
     """Each piece seals one market; markets that resolve before their piece are saved as they were at the cut."""
     monkeypatch.setattr(snapshotter, "SEAL_ITEMS", 1)
+    monkeypatch.setattr(snapshot, "LOOSE_A_RECORD", 3)
     monkeypatch.setattr(snapshotter, "LEAVE_MARKETS", 1)
     monkeypatch.setattr(snapshotter, "NOTE_NUMBERS", 1)
     with Learner(tmp_path / "state") as learner:

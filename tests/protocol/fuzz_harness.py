@@ -77,12 +77,12 @@ class MemoryBackend:
         self.seq += 1
         return Receipt(seq=self.seq)
 
-    def record_each_nowait(self, inputs: Sequence[Any]) -> Done:
+    def record_checked_nowait(self, inputs: Sequence[Any]) -> Done:
         if not self.relieved and any(getattr(item, "model_id", "") == FULL_FOR for item in inputs):
             raise BusyError("full, for the test", 1)
         return Done([self._receipt(item) for item in inputs])
 
-    def process_signals_nowait(self, predictions: Iterable[Any]) -> Done:
+    def process_checked_nowait(self, predictions: Iterable[Any]) -> Done:
         decided = [self._receipt(prediction) for prediction in predictions]
         return Done([example(SignalDecision) if isinstance(one, Receipt) else one for one in decided])
 

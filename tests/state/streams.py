@@ -201,7 +201,7 @@ class Played:
         """The state as the supervisor and the restore make it: from the markets."""
         return rebuild_model(
             model_id,
-            model_history(model_id, self.book.markets.values()),
+            model_history(model_id, self.book.all_markets()),
             self.book.controls[model_id],
             self.book.rules_history,
             self.told_seq[model_id],

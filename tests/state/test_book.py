@@ -32,7 +32,7 @@ def intake_of(*items: Any, learn_on: str = "final", **limits: int) -> Intake:
 
 
 def row(intake: Intake, pid: str = "p1") -> Any:
-    return intake.book.by_prediction[pid].tickets[pid].row
+    return next(m.tickets[pid].row for m in intake.book.all_markets() if pid in m.tickets)
 
 
 def refused(intake: Intake, item: Any, error: type[HandicapperError]) -> str:
@@ -212,12 +212,16 @@ def test_loose_market_that_merged_while_a_save_failed_is_not_saved_again() -> No
 
 
 def test_market_that_changes_while_it_is_saved_is_saved_as_it_was_at_the_cut() -> None:
-    intake = intake_of(prediction("p1"), outcome("p2"))
+    intake = intake_of(prediction("p1"), prediction("p3", "k3"), resolved("k3"), outcome("p2"))
     book = intake.book
     cut = book.cut()
+    loose = dict(cut.loose)
     before = {ordinal: encode(market) for ordinal, market in cut.markets.items()}
     intake.accept(resolved())
+    intake.accept(resolved("k3", revision=1))
     intake.accept(prediction("p2"))
+    assert list(loose) == ["p2"]
+    assert cut.loose == loose
     assert {o: encode(cut.kept.get(o) or market) for o, market in cut.markets.items()} == before
     assert all(encode(market) != before[o] for o, market in cut.markets.items())
     # Sealed by now: nothing is kept of what changes later.
@@ -227,12 +231,13 @@ def test_market_that_changes_while_it_is_saved_is_saved_as_it_was_at_the_cut() -
 
 
 def test_market_brought_back_while_others_leave_leaves_again() -> None:
-    intake = intake_of(outcome("p1"), outcome("p2"))
+    settled = (prediction("p1"), resolved(), prediction("p2", "k2"), resolved("k2"))
+    intake = intake_of(*settled)
     book = intake.book
     book.cut()
     assert book.leave_some(1) == 1
     gone = [name for name in ("p1", "p2") if name not in book.by_prediction]
-    again = intake_of(outcome(gone[0])).book.by_prediction[gone[0]]
+    again = intake_of(*settled).book.by_prediction[gone[0]]
     book.admit(again)
     book.leave()
     assert gone[0] not in book.by_prediction
@@ -259,7 +264,7 @@ def test_market_brought_back_that_became_pending_again_does_not_leave() -> None:
 
 def test_loose_market_that_merged_while_it_was_saved_is_superseded_until_the_next_save() -> None:
     intake = intake_of(outcome("p1"))
-    (ordinal,) = intake.book.cut().markets
+    ((ordinal, _),) = intake.book.cut().loose.values()
     intake.accept(prediction("p1"))
     intake.book.saved()
     assert ordinal in intake.book.superseded()

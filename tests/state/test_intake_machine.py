@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from handicapper.actors.records import decode_market, encode, seal
-from handicapper.actors.state.book import Book, Cut
+from handicapper.actors.state.book import Book
 from handicapper.actors.state.entries import (
     ExpirePredictions,
     GatedPrediction,
@@ -20,7 +20,9 @@ from handicapper.actors.state.entries import (
     RulesInForce,
 )
 from handicapper.actors.state.intake import Intake
+from handicapper.actors.state.loose import loose_market
 from handicapper.actors.state.market import Market
+from handicapper.actors.state.memory import Cut
 from handicapper.actors.state.model_state import ModelState
 from handicapper.actors.state.rebuild import model_history, rebuild_model
 from handicapper.protocol.errors import HandicapperError
@@ -161,6 +163,7 @@ class IntakeMachine(RuleBasedStateMachine):
     def cut(self) -> None:
         cut = self.book.cut()
         stored = {o: (m.settled, encode(m)) for o, m in cut.markets.items()}
+        stored |= {loose[0]: (True, encode(loose_market(loose))) for loose in cut.loose.values()}
         rest = (
             self.book.seq,
             list(self.book.rules_history),
@@ -174,9 +177,9 @@ class IntakeMachine(RuleBasedStateMachine):
         assert self.written is not None
         cut, stored, rest = self.written
         # Whatever was accepted meanwhile: what is saved is what was there at the cut.
-        assert {o: encode(cut.kept.get(o) or m) for o, m in cut.markets.items()} == {
-            ordinal: body for ordinal, (_, body) in stored.items()
-        }
+        as_cut = {o: encode(cut.kept.get(o) or m) for o, m in cut.markets.items()}
+        as_cut |= {loose[0]: encode(loose_market(loose)) for loose in cut.loose.values()}
+        assert as_cut == {ordinal: body for ordinal, (_, body) in stored.items()}
         for ordinal in cut.merged:
             self.disk.pop(ordinal, None)
             self.open_on_disk.pop(ordinal, None)
@@ -191,7 +194,7 @@ class IntakeMachine(RuleBasedStateMachine):
     @rule(count_max=st.integers(1, 4))
     def leave_some(self, count_max: int) -> None:
         left = self.book.leave_some(count_max)
-        assert left is None or left <= count_max
+        assert left is None or left <= 4 * count_max
 
     @precondition(lambda self: self.written is not None)
     @rule()
@@ -279,7 +282,7 @@ class IntakeMachine(RuleBasedStateMachine):
             market = decode(body)
             if market.market_id in self.book.markets or ordinal in gone:
                 continue
-            wanted = pid in market.tickets and pid not in self.book.by_prediction
+            wanted = pid in market.tickets and pid is not None and not self.book.knows(pid)
             if wanted or market.market_id == market_id:
                 self.book.admit(market)
 
@@ -292,11 +295,11 @@ class IntakeMachine(RuleBasedStateMachine):
         """In memory, and on disk where memory has none that is newer."""
         superseded = self.book.superseded()
         on_disk = [decode(body) for ordinal, body in self.disk.items() if ordinal not in superseded]
-        return [*self.book.markets.values(), *on_disk]
+        return [*self.book.all_markets(), *on_disk]
 
     def rows_in_memory(self) -> dict[str, Any]:
         return {
-            pid: ticket.row for market in self.book.markets.values() for pid, ticket in market.tickets.items()
+            pid: ticket.row for market in self.book.all_markets() for pid, ticket in market.tickets.items()
         }
 
     # ---------------------------------------------------------------- invariants

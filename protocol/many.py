@@ -1,0 +1,146 @@
+"""Neighbours at once: requests, params and answers that lie next to each other, each in one call of the codec.
+
+A call of Python costs more than decoding a request does. So what is plain (requests of one method, with the fields
+it has and nothing else) is handled many at a time; whatever is not is left to the way of one by one, which knows
+every form and names every error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from .connection import REQUEST, RESPONSE, MsgId, encode
+from .decoding import DECODE_ERRORS, is_array
+from .errors import HandicapperError
+from .messages import Receipt, TradeOutcome
+from .params import OutcomeParams, array_form, strict_form
+from .validation import ID_BYTES_MAX, LABEL_BYTES_MAX, MONEY_DIGITS_MAX, TIME_NS_MAX, TIME_NS_MIN, check_input
+
+__all__ = ["ManyDecoder", "RequestParts", "checked_messages", "encode_receipts", "requests_of"]
+
+RequestParts = tuple[int, int, str, Raw]
+"""(0, msgid, method, params)."""
+
+_decode_requests = msgspec.msgpack.Decoder(list[tuple[int, MsgId, str, Raw]]).decode
+
+
+def _array_of(items: Sequence[bytes | Raw]) -> bytes:
+    """MessagePack values as one array of them."""
+    return b"\xdd" + len(items).to_bytes(4, "big") + b"".join(items)
+
+
+def requests_of(messages: Sequence[bytes]) -> list[RequestParts] | None:
+    """The parts of messages all of which are requests; None if one is something else.
+
+    >>> [(msgid, method) for _, msgid, method, _ in requests_of([bytes.fromhex("940007a470696e67c0")] * 2)]
+    [(7, 'ping'), (7, 'ping')]
+    >>> requests_of([bytes.fromhex("9302a470696e67c0")]) is None
+    True
+    """
+    try:
+        parts = _decode_requests(_array_of(messages))
+    except DECODE_ERRORS:
+        return None
+    return parts if {kind for kind, _, _, _ in parts} == {REQUEST} else None
+
+
+class ManyDecoder:
+    """Decodes the params of many calls of one method."""
+
+    def __init__(self, kind: type[Struct]) -> None:
+        # Indexed by "is an array".
+        self._decode: tuple[Callable[[bytes], list[Any]], ...] = (
+            msgspec.msgpack.Decoder(list[strict_form(kind)]).decode,
+            msgspec.msgpack.Decoder(list[strict_form(array_form(kind))]).decode,
+        )
+
+    def decode(self, params: Sequence[Raw]) -> list[Any] | None:
+        """The params, if all have the form of the first and are right; else None."""
+        data = _array_of(params)
+        if len(data) == 5:
+            return []
+        try:
+            return self._decode[is_array(data[5:6])](data)
+        except DECODE_ERRORS:
+            return None
+
+
+def checked_messages(params: Sequence[Any]) -> list[Any]:
+    """The checked message of each params, in the place of an invalid one its error."""
+    if params and isinstance(params[0], OutcomeParams):
+        return _checked_outcomes(params)
+    return [_checked(each) for each in params]
+
+
+def _checked(params: Any) -> Any:
+    try:
+        return check_input(params.message())
+    except HandicapperError as error:
+        return error
+
+
+def _checked_outcomes(params: Sequence[OutcomeParams]) -> list[Any]:
+    """``check_trade_outcome(each.message())``, written out for what is usual: half the time."""
+    messages: list[Any] = []
+    for each in params:
+        prediction_id, model_id = each.prediction_id, each.model_id
+        predicted, actual, resolved_at = each.predicted_outcome, each.actual_outcome, each.resolved_at
+        confidence = each.confidence
+        if (
+            0 < len(prediction_id) <= ID_BYTES_MAX
+            and 0 < len(model_id) <= ID_BYTES_MAX
+            and 0 < len(predicted) <= LABEL_BYTES_MAX
+            and 0 < len(actual) <= LABEL_BYTES_MAX
+            and (joined := f"{prediction_id}{model_id}{predicted}{actual}").isascii()
+            and joined.isprintable()
+            and TIME_NS_MIN <= resolved_at <= TIME_NS_MAX
+            and (confidence is None or 0.0 <= confidence <= 1.0)
+            and (pnl := _plain_amount(each.pnl)) is not _UNUSUAL
+        ):
+            messages.append(
+                TradeOutcome(
+                    prediction_id=prediction_id,
+                    model_id=model_id,
+                    predicted_outcome=predicted,
+                    actual_outcome=actual,
+                    resolved_at=resolved_at,
+                    pnl=pnl,
+                    confidence=confidence,
+                )
+            )
+        else:
+            messages.append(_checked(each))
+    return messages
+
+
+_UNUSUAL: Any = object()
+_DIGITS: Final = "-.0123456789"
+
+
+def _plain_amount(text: str | int | None) -> Any:
+    """The amount of an ordinary text such as ``-12.50``; of anything else nothing is said."""
+    if text is None:
+        return None
+    if type(text) is not str or len(text) > MONEY_DIGITS_MAX or text.strip(_DIGITS):
+        return _UNUSUAL
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return _UNUSUAL
+
+
+def encode_receipts(msgids: Sequence[int], receipts: Sequence[Receipt]) -> bytes:
+    """The answers to requests that all have a receipt.
+
+    >>> encode_receipts([7, 8], [Receipt(seq=1), Receipt(seq=2)]).hex()
+    '940107c081a373657101940108c081a373657102'
+    """
+    data = encode([(RESPONSE, msgid, None, receipt) for msgid, receipt in zip(msgids, receipts, strict=True)])
+    # Without the head of the array: its length takes no byte of its own, two or four.
+    count = len(receipts)
+    return data[1 if count < 16 else 3 if count < 65_536 else 5 :]
