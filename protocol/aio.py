@@ -31,7 +31,7 @@ from .calling.exchange import Exchange
 from .calling.spawn import Daemon
 from .calling.subscribers import Subscriber, Subscribers
 from .client import checked_seconds, hello_of, tell_all
-from .errors import ClosedError, HandicapperError
+from .errors import ClosedError, ConnectionLostError, HandicapperError
 from .messages import HelloReply
 
 __all__ = ["AsyncClient"]
@@ -100,7 +100,10 @@ class AsyncClient(AsyncInputs, AsyncQuestions):
         waiting = asyncio.ensure_future(asyncio.to_thread(daemon.wait_ready, ready_timeout_seconds))
         try:
             address = await asyncio.shield(waiting)
-            client = await cls(address, token=token, **options).connect()
+            try:
+                client = await cls(address, token=token, **options).connect()
+            except ConnectionLostError as error:
+                raise await asyncio.to_thread(daemon.why_lost, error) from error
         except BaseException:
             # The thread sees the end of the daemon and puts away what belongs to it.
             daemon.end_now()
