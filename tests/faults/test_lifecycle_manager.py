@@ -200,6 +200,39 @@ def test_sockets_handed_over_are_served_and_outlive_the_daemon(daemons: Daemons)
             assert first.call("ping") == second.call("ping") == "pong"
 
 
+@pytest.mark.parametrize("by_settings", [False, True], ids=["options", "settings"])
+def test_an_address_that_was_handed_over_is_not_made_again(daemons: Daemons, by_settings: bool) -> None:
+    """A unit may name it twice, and so works with its socket and without."""
+    path = daemons.directory / "activated"
+    link = daemons.directory / "link"
+    link.symlink_to(daemons.directory)
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(path))
+        unix.listen()
+        where = f"127.0.0.1:{tcp.getsockname()[1]}"
+        options: list[object] = ["--unix", link / path.name, "--tcp", where]
+        if by_settings:
+            settings = daemons.directory / "settings.toml"
+            settings.write_text(f'[online_learning.server]\nunix_path = "{path}"\ntcp = "{where}"\n')
+            options = ["--config", settings]
+        daemon = hand_over(daemons, [unix, tcp], *options)
+        ready = daemon.wait_ready()
+        assert (ready["unix"], tuple(ready["tcp"])) == (str(path), tcp.getsockname())
+        assert daemon.event("ready")["addresses"] == [f"unix:{path}", f"tcp:{where}"]
+        for kind in ("unix", "tcp"):
+            with daemon.connect(kind) as peer:
+                assert peer.call("ping") == "pong"
+        assert daemon.stop() == 0
+        assert path.is_socket(), "whoever made it takes it away"
+        with Peer(str(path)) as waiting:
+            msgid = waiting.send("ping")
+            hand_over(daemons, [unix, tcp], *options)
+            assert waiting.next() == [1, msgid, None, "pong"]
+    # Without its socket the same unit makes its own; what is left of the other is removed, as nobody listens.
+    daemons.latest.stop()
+    assert daemons.start(*options).ready["unix"] == (str(path) if by_settings else str(link / path.name))
+
+
 def test_an_abstract_socket_is_served(daemons: Daemons) -> None:
     name = f"handicapper-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as unix:
