@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import resource
 import select
 import shutil
@@ -279,7 +280,7 @@ def test_a_socket_handed_over_that_others_can_reach_needs_a_token_too(daemons: D
 def test_the_units_in_the_package_are_what_systemd_takes(daemons: Daemons) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
-        pytest.skip("there is no systemd-analyze to check the units with")
+        pytest.skip("no systemd-analyze to check the units with; bin/foreign.sh installs it where it can")
     for name in ("handicapper.service", "handicapper.socket"):
         text = resources.files("handicapper.bin").joinpath(name).read_text()
         # The programme need not be installed where systemd would look for it.
@@ -288,3 +289,15 @@ def test_the_units_in_the_package_are_what_systemd_takes(daemons: Daemons) -> No
     checked = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "handicapper" not in checked.stderr
+
+
+def test_the_units_in_the_package_name_the_same_socket() -> None:
+    """So that the service works alone and beside its socket, without a change."""
+    service, listening = (
+        resources.files("handicapper.bin").joinpath(name).read_text()
+        for name in ("handicapper.service", "handicapper.socket")
+    )
+    made = re.search(r"^ExecStart=(?:.*\\\n)*.*--unix (\S+)", service, re.MULTILINE)
+    handed_over = re.search(r"^ListenStream=(\S+)", listening, re.MULTILINE)
+    assert made is not None and handed_over is not None
+    assert made[1] == handed_over[1]
