@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the foreign clients that tests/clients runs against the daemon: Rust with Debian's crates, Node with two
-# npm packages, Neovim, pynvim. Nothing lands in the checkout outside of .venv. Without root and apt-get the
+# Installs the foreign programs that tests use: the clients that tests/clients runs against the daemon (Rust with
+# Debian's crates, Node with two npm packages, Neovim, pynvim), and systemd, which checks the units. Nothing lands in the checkout outside of .venv. Without root and apt-get the
 # programs have to be there. What cannot be had is said, and the tests that need it skip: the exit code is 0.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/setup.sh"
@@ -12,6 +12,7 @@ declare -A debian=(
     [rust]='rustc cargo librust-rmp-serde-dev librust-serde-derive-dev'
     [node]='nodejs npm'
     [neovim]='neovim'
+    [systemd]='systemd'
 )
 
 has() {
@@ -19,6 +20,7 @@ has() {
         rust) command -v cargo >/dev/null && command -v rustc >/dev/null && compgen -G '/usr/share/cargo/registry/rmp-serde-*' >/dev/null ;;
         node) command -v node >/dev/null && command -v npm >/dev/null ;;
         neovim) command -v nvim >/dev/null ;;
+        systemd) command -v systemd-analyze >/dev/null ;;
         npm) [[ -d "$node_dir/node_modules/neovim" && ! "$example" -nt "$node_dir/package.json" ]] ;;
         pynvim) "$venv/bin/python" -c 'import pynvim' 2>/dev/null ;;
     esac
@@ -56,10 +58,10 @@ install_packages() {
 
 install_programs
 install_packages
-for tool in rust node npm neovim pynvim; do
+for tool in rust node npm neovim pynvim systemd; do
     if has "$tool"; then
-        echo "foreign clients: $tool is there"
+        echo "foreign programs: $tool is there"
     else
-        echo "foreign clients: $tool cannot be had; the tests that need it are skipped"
+        echo "foreign programs: $tool cannot be had; the tests that need it are skipped"
     fi
 done

@@ -16,7 +16,7 @@ import click
 from ..protocol.addresses import TcpAddress
 from ..protocol.errors import SettingsError
 from .daemon.descriptors import check_ready_fd, secure_standard_fds
-from .daemon.endpoints import TCP_ADDRESS, Endpoints
+from .daemon.endpoints import SOCKET_NAME, TCP_ADDRESS, Endpoints
 from .daemon.parent import require_stdin
 from .exit_codes import BAD_SETTINGS, INTERNAL, OK
 from .opening import LOG_LEVEL_VARIABLE, settings_from
@@ -56,7 +56,8 @@ class ServeOptions:
 @click.option(
     "--unix",
     metavar="PATH",
-    help="Unix socket to listen on; default: handicapper.sock in the state directory.",
+    help=f"Unix socket to listen on; default: unix_path of the settings; without that, --tcp and a socket handed over: "
+    f"{SOCKET_NAME} in the state directory.",
 )
 @click.option(
     "--tcp", type=TCP_ADDRESS, metavar="HOST:PORT", help="TCP address to listen on; port 0: a free one."

@@ -113,10 +113,11 @@ def resume_command(target: Target, as_json: bool, model_id: str) -> None:
 
 @_state_command("reset", "Forget what was learned about a model.")
 @model_argument
-def reset_command(target: Target, as_json: bool, model_id: str) -> None:
+@click.option("--reason", default="", help="Why; kept in the journal.")
+def reset_command(target: Target, as_json: bool, model_id: str, reason: str) -> None:
     """Forget what was learned about MODEL; the journal keeps how it came about."""
     with opened(target) as learner:
-        receipt = learner.reset(model_id)
+        receipt = learner.reset(model_id, reason=reason)
     _show_receipt(as_json, receipt)
 
 

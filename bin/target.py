@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import click
 
+from ..protocol.addresses import parse_address
+from ..protocol.errors import InvalidValueError, SettingsError
 from .errors import StateMissingError
 from .opening import log_to_stderr, open_learner, settings_from
 from .options import config_option
@@ -46,15 +48,38 @@ class Target(NamedTuple):
     config_file: str | None
 
 
+def _address(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    return None if text is None else checked_address(text, "--connect")
+
+
 def connect_option(function: F) -> F:
-    """``--connect`` and ``--token-file``."""
+    """``--connect`` and ``--token-file``, of a command that asks a daemon only where it is told to."""
+    return _connect_options(function, "")
+
+
+def _connect_options(function: F, from_environment: str) -> F:
     token = click.option("--token-file", metavar="FILE", help="The daemon's token, where it wants one (TCP).")
     connect = click.option(
         "--connect",
         metavar="ADDRESS",
-        help=f"Ask a running daemon: unix:PATH or tcp:HOST:PORT. [env var: {CONNECT_VARIABLE}]",
+        callback=_address,
+        help=f"Ask a running daemon: unix:PATH or tcp:HOST:PORT.{from_environment}",
     )
     return connect(token(function))
+
+
+def checked_address(text: str, source: str) -> str:
+    """The text, if it is an address.
+
+    Raises:
+        SettingsError: it is none.
+
+    """
+    try:
+        parse_address(text)
+    except InvalidValueError as error:
+        raise SettingsError([error.message], source) from None
+    return text
 
 
 def target_options(function: F) -> F:
@@ -78,7 +103,8 @@ def target_options(function: F) -> F:
         metavar="DIR",
         help=f"State directory; must exist. [env var: {STATE_VARIABLE}]",
     )
-    return state(connect_option(config_option(command)))  # pyright: ignore[reportReturnType]
+    asked = _connect_options(config_option(command), f" [env var: {CONNECT_VARIABLE}]")
+    return state(asked)  # pyright: ignore[reportReturnType]
 
 
 def _chosen(
@@ -92,6 +118,8 @@ def _chosen(
             raise click.UsageError(
                 f"both {STATE_VARIABLE} and {CONNECT_VARIABLE} are set; say --state or --connect"
             )
+        if connect is not None:
+            connect = checked_address(connect, CONNECT_VARIABLE)
     if state_dir is not None and connect is not None:
         raise click.UsageError("--state opens a directory, --connect asks the daemon that runs it; give one")
     if state_dir is None and connect is None:

@@ -21,6 +21,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakMethod, finalize, ref
 
 from .addresses import Address, parse_address
+from .calling.aio_batch import AsyncBatch
 from .calling.aio_events import AsyncNotify, EventStream
 from .calling.aio_inputs import AsyncInputs
 from .calling.aio_link import AsyncLink
@@ -30,7 +31,7 @@ from .calling.exchange import Exchange
 from .calling.spawn import Daemon
 from .calling.subscribers import Subscriber, Subscribers
 from .client import checked_seconds, hello_of, tell_all
-from .errors import ClosedError, HandicapperError
+from .errors import ClosedError, ConnectionLostError, HandicapperError
 from .messages import HelloReply
 
 __all__ = ["AsyncClient"]
@@ -40,7 +41,8 @@ class AsyncClient(AsyncInputs, AsyncQuestions):
     """A daemon's learner, from the tasks of one event loop.
 
     It connects when it is entered (``async with``) or told to (``connect``). Calls that tasks make in one go of the
-    loop leave in one write, so ``asyncio.gather`` is a pipeline; ``*_nowait`` forms give a future without a task.
+    loop leave in one write, so ``asyncio.gather`` is a pipeline; ``batch`` collects them without a task each, and
+    ``*_nowait`` forms give a future.
     For everything else see :class:`~.client.Client`: arguments and errors are the same.
 
     Raises:
@@ -98,7 +100,10 @@ class AsyncClient(AsyncInputs, AsyncQuestions):
         waiting = asyncio.ensure_future(asyncio.to_thread(daemon.wait_ready, ready_timeout_seconds))
         try:
             address = await asyncio.shield(waiting)
-            client = await cls(address, token=token, **options).connect()
+            try:
+                client = await cls(address, token=token, **options).connect()
+            except ConnectionLostError as error:
+                raise await asyncio.to_thread(daemon.why_lost, error) from error
         except BaseException:
             # The thread sees the end of the daemon and puts away what belongs to it.
             daemon.end_now()
@@ -187,6 +192,20 @@ class AsyncClient(AsyncInputs, AsyncQuestions):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.address}>"
+
+    # ----------------------------------------------------------- many at once
+
+    def batch(self, *, timeout: float | None = None) -> AsyncBatch:
+        """Collect calls in an ``async with`` block and send them together.
+
+        ::
+
+            async with client.batch() as batch:
+                replies = [batch.record_outcome(outcome) for outcome in outcomes]
+                sample = batch.thompson_sample()
+            print(sample.result().ranked[0].model_id)
+        """
+        return AsyncBatch(self._open_link(), self.timeout_seconds if timeout is None else timeout)
 
     # --------------------------------------------------------- without answers
 

@@ -32,7 +32,7 @@ from .calling.link import Link
 from .calling.replies import Reply
 from .calling.spawn import Daemon
 from .calling.subscribers import Subscribers
-from .errors import ClosedError, HandicapperError, InvalidValueError
+from .errors import ClosedError, ConnectionLostError, HandicapperError, InvalidValueError
 from .limits import PROTOCOL_VERSION
 from .log import get_logger
 from .messages import HelloReply
@@ -125,7 +125,8 @@ class Client(ClientInputs, ClientQuestions):
             options: the other arguments of :class:`Client`.
 
         Raises:
-            DaemonError: it ended before it was ready, or took too long; with its exit code and its last words.
+            DaemonError: it ended at its start, which is told at once, or took too long to be ready; with its exit
+                code and the last lines of its log.
 
         """
         daemon = Daemon(
@@ -138,7 +139,11 @@ class Client(ClientInputs, ClientQuestions):
             stop_timeout_seconds=stop_timeout_seconds,
         )
         try:
-            client = cls(daemon.wait_ready(ready_timeout_seconds), token=token, **options)
+            address = daemon.wait_ready(ready_timeout_seconds)
+            try:
+                client = cls(address, token=token, **options)
+            except ConnectionLostError as error:
+                raise daemon.why_lost(error) from error
         except BaseException:
             daemon.kill()
             raise

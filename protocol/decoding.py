@@ -6,62 +6,20 @@ skipped, depth is counted, and an error names the field, its value and what was 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
-from .errors import HandicapperError, InvalidValueError, TooDeepError, TooLargeError
+from .errors import TooDeepError, TooLargeError
+from .explaining import DECODE_ERRORS, explained, generic
 from .params import array_form, strict_form
 
 __all__ = ["DECODE_ERRORS", "ParamsDecoder", "check_depth", "check_items", "generic", "is_array", "one_map"]
 
 _NIL: Final = 0xC0
 _EMPTY_MAP: Final = b"\x80"
-
-
-class _Missing:
-    def __repr__(self) -> str:
-        return "missing"
-
-
-_MISSING: Final = _Missing()
-_PATH = re.compile(r"^(?P<said>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
-_ABSENT = re.compile(r"missing required field `(?P<field>[^`]*)`")
-_TOO_SHORT = re.compile(r"Expected `array` of at least length (?P<least>\d+), got (?P<length>\d+)")
-DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
-
-"""What msgspec raises for bytes that are not what was asked for."""
-
-
-class _Ext:
-    """An extension value, as errors show it."""
-
-    def __init__(self, code: int, data: memoryview) -> None:
-        self._shown = f"an extension of type {code} with {len(data)} bytes"
-
-    def __repr__(self) -> str:
-        return self._shown
-
-
-class _Hidden:
-    def __repr__(self) -> str:
-        return "something else"
-
-
-_HIDDEN: Final = _Hidden()
-_SECRET: Final = frozenset({"token"})
-
-_generic = msgspec.msgpack.Decoder(ext_hook=_Ext)
-_decode_items = msgspec.msgpack.Decoder(list[Raw]).decode
-_decode_values = msgspec.msgpack.Decoder(dict[str, Raw]).decode
-
-
-def generic(raw: Raw | bytes) -> Any:
-    """The value as plain Python, for error texts; raises what msgspec raises."""
-    return _generic.decode(raw)
 
 
 class ParamsDecoder:
@@ -98,61 +56,7 @@ class ParamsDecoder:
         try:
             return self._tolerant[as_array](raw)
         except DECODE_ERRORS as error:
-            raise self._explained(raw, error, as_array, at) from None
-
-    def _explained(self, raw: bytes, error: Exception, as_array: bool, at: str) -> HandicapperError:
-        """The error with the field, its value and what was expected."""
-        match = _PATH.match(str(error))
-        said, path = (match["said"], match["path"] or "") if match else (str(error), "")
-        fields = self.kind.__struct_fields__
-        if absent := _ABSENT.search(said):
-            return InvalidValueError(at + absent["field"], _MISSING, "a value: it is required")
-        if as_array and not path and (short := _TOO_SHORT.search(said)):
-            index = min(int(short["length"]), len(fields) - 1)
-            expected = f"at least {short['least']} elements: {', '.join(fields)}"
-            return InvalidValueError(at + fields[index], _MISSING, expected)
-        try:
-            value = generic(raw)
-        except DECODE_ERRORS:
-            name, shown = _unreadable(raw, as_array, fields)
-            return InvalidValueError(at + name, shown, "valid MessagePack with strings in UTF-8")
-        name, value = _at(path, value, fields)
-        if name in _SECRET:
-            value = _HIDDEN
-        # What cannot be said of a field is said of the whole.
-        shown_as = at + name if name else at.rstrip(".") or "params"
-        return InvalidValueError(shown_as, value, _wanted(said, name, fields))
-
-
-def _unreadable(raw: bytes, as_array: bool, fields: tuple[str, ...]) -> tuple[str, bytes]:
-    """(field, bytes) of the first value that cannot be decoded, by itself."""
-    try:
-        parts = dict(zip(fields, _decode_items(raw), strict=False)) if as_array else _decode_values(raw)
-    except DECODE_ERRORS:
-        return "params", raw[:40]
-    for name, part in parts.items():
-        try:
-            generic(part)
-        except DECODE_ERRORS:
-            return name, bytes(part)[:40]
-    return "params", raw[:40]
-
-
-def _wanted(said: str, name: str, fields: tuple[str, ...]) -> str:
-    said = said.removeprefix("Expected ").replace("`", "")
-    expected = re.sub(r", got .*$", "", said, flags=re.DOTALL)
-    if not name:
-        return f"a map or an array of: {', '.join(fields) or 'nothing'}"
-    if expected.startswith(("int | str", "str | int")):
-        return 'an amount as a decimal string such as "0.58" (a float is not exact)'
-    names = {
-        "str": "a string",
-        "int": "an integer",
-        "float": "a number",
-        "object": "a map",
-        "bool": "a boolean",
-    }
-    return names.get(expected, expected)
+            raise explained(raw, error, self.kind, as_array, at) from None
 
 
 def one_map(raw: bytes) -> bytes:
@@ -169,26 +73,6 @@ def is_array(raw: bytes) -> bool:
     return 0x90 <= raw[0] <= 0x9F or raw[0] in (0xDC, 0xDD)
 
 
-def _at(path: str, value: Any, fields: tuple[str, ...]) -> tuple[str, Any]:
-    """Name and value of what ``$.a[1]`` or ``$[0]`` points at."""
-    name = ""
-    for step in re.findall(r"\.[^.\[]+|\[[^\]]*\]", path):
-        if step == "[...]":  # a value of a map, which one msgspec does not say
-            return f"{name}{step}", value
-        key: Any = step.strip(".[]")
-        if step.startswith("[") and key.isdigit():
-            key = int(key)
-            shown = fields[key] if not name and key < len(fields) else f"[{key}]"
-        else:
-            shown = key if not name else f".{key}" if step.startswith(".") else f"[{key}]"
-        name += shown
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            return name, value
-    return name, value
-
-
 _NO_CONTAINERS: Final = bytes(set(range(256)) - set(range(0x80, 0xA0)) - set(range(0xDC, 0xE0)))
 _WALK_VALUES_MAX: Final = 5_000
 """Values looked at one by one, about 3 ms; a message that is right is not looked at in this way."""
@@ -203,7 +87,7 @@ def check_depth(raw: bytes, depth_max: int, around: int = 0) -> None:
     >>> check_depth(b"\\x91\\x91\\x90", 2)
     Traceback (most recent call last):
         ...
-    handicapper.protocol.errors.TooDeepError: TOO_DEEP nested deeper than 2 maps and arrays
+    handicapper.protocol.errors.TooDeepError: TOO_DEEP nested deeper than 2 maps and arrays; send it flatter
     """
     if len(raw.translate(None, _NO_CONTAINERS)) + around <= depth_max:
         return  # not even that many heads
@@ -213,7 +97,8 @@ def check_depth(raw: bytes, depth_max: int, around: int = 0) -> None:
         walked += 1
         if walked > _WALK_VALUES_MAX:
             raise TooLargeError(
-                f"more than {_WALK_VALUES_MAX} values in a message with fields that are unknown or of the wrong type"
+                f"more than {_WALK_VALUES_MAX} values in a message with fields that are unknown or of the wrong "
+                "type; leave out the former, mend the latter, or send fewer items"
             )
         while open_items and open_items[-1] == 0:
             open_items.pop()
@@ -225,7 +110,7 @@ def check_depth(raw: bytes, depth_max: int, around: int = 0) -> None:
         if items >= 0:
             open_items.append(items)
             if len(open_items) + around > depth_max + 1:
-                raise TooDeepError(f"nested deeper than {depth_max} maps and arrays")
+                raise TooDeepError(f"nested deeper than {depth_max} maps and arrays; send it flatter")
 
 
 _FIXED = {0xCA: 5, 0xCB: 9, 0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9} | {

@@ -35,7 +35,8 @@
 
 The code travels over the wire as the first word of the error text and never changes its meaning
 (:func:`error_to_wire`, :func:`error_from_wire`).
-A message says what *was* there, what was expected, and what to do about it.
+A message says what *was* there, what was expected, and what to do about it, and writes values as JSON does
+(:mod:`.wording`), because clients in other languages read it too.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
+
+from .wording import shown
 
 __all__ = [
     "BadMessageError",
@@ -112,19 +115,13 @@ class InvalidValueError(CallerError):
     """A field of a message is missing or out of its range.
 
     >>> print(InvalidValueError("confidence", float("nan"), "a number from 0 to 1"))
-    INVALID_VALUE confidence was nan; expected a number from 0 to 1
+    INVALID_VALUE confidence was NaN; expected a number from 0 to 1
     """
 
     code = "INVALID_VALUE"
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        try:
-            shown = repr(value)
-        except Exception as error:  # noqa: BLE001  # an int of 5,000 digits, a broken __repr__
-            shown = f"a {type(value).__name__} that cannot be shown ({error!r:.60})"
-        if len(shown) > 80:
-            shown = f"{shown[:60]}... ({len(shown)} characters)"
-        super().__init__(f"{field} was {shown}; expected {expected}")
+        super().__init__(f"{field} was {shown(value)}; expected {expected}")
         self.field = field
         self.value = value
         self.expected = expected
@@ -154,7 +151,9 @@ class UnknownModelError(CallerError):
     code = "UNKNOWN_MODEL"
 
     def __init__(self, model_id: str) -> None:
-        super().__init__(f"model {model_id!r} was never seen; a model exists from its first prediction on")
+        super().__init__(
+            f"model {shown(model_id)} was never seen; expected the id of one with a recorded prediction or outcome"
+        )
         self.model_id = model_id
 
 
@@ -319,12 +318,12 @@ def error_to_wire(error: BaseException) -> tuple[int, str]:
     """``(0, text)`` for a fault of ours or a transient one, ``(1, text)`` for the caller's.
 
     >>> error_to_wire(UnknownModelError("elo"))[0], error_to_wire(ValueError("a bug"))
-    (1, (0, "INTERNAL ValueError('a bug')"))
+    (1, (0, 'INTERNAL ValueError: a bug; this is a fault of the server, whose log says more'))
     """
     if not isinstance(error, HandicapperError):
-        return 0, f"INTERNAL {error!r:.500}"
-    text = str(error)
-    return int(error.fault == "caller"), text.encode(errors="replace").decode()
+        text = f"INTERNAL {type(error).__name__}: {error!s:.400}; this is a fault of the server, whose log says more"
+        return 0, text.encode(errors="replace").decode()
+    return int(error.fault == "caller"), str(error).encode(errors="replace").decode()
 
 
 def error_from_wire(error: object) -> HandicapperError:
@@ -341,7 +340,7 @@ def error_from_wire(error: object) -> HandicapperError:
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
     if not isinstance(text, str):
-        return RemoteError("INTERNAL", "ours", f"an error of an unknown form: {error!r:.200}")
+        return RemoteError("INTERNAL", "ours", f"an error of an unknown form: {shown(error)}")
     code, _, message = text.partition(" ")
     kind = _BY_CODE.get(code)
     if kind is None:

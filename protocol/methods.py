@@ -34,7 +34,7 @@ __all__ = ["METHODS", "TOPICS", "Method"]
 
 Kind = Literal["input", "signal", "control", "question", "session"]
 
-TOPICS: Final = ("parameters", "models", "drift")
+TOPICS: Final = p.TOPICS
 """What a connection may subscribe to."""
 
 

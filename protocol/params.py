@@ -1,22 +1,37 @@
 """The params of every method as they travel: what a decoder is given, and what the domain gets of it.
 
 Each struct is the map form; the order of its fields is the order of the array form (:func:`array_form`),
-so fields are only ever added at the end, with a default. They differ from the domain's messages where the
+so fields are only ever added at the end, with a default. The description of a type is what an error says was
+expected of its field. They differ from the domain's messages where the
 wire is stricter: money is text or an integer, never a float, which is not exact.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from .limits import PROTOCOL_VERSION
-from .messages import MarketResolved, Prediction, TradeOutcome
+from .messages import MarketResolved, MetadataValue, Prediction, ResolutionStatus, TradeOutcome
+from .validation import (
+    ID_EXPECTED,
+    LABEL_EXPECTED,
+    METADATA_EXPECTED,
+    METADATA_VALUE_EXPECTED,
+    MONEY_EXPECTED,
+    PAYOUTS_EXPECTED,
+    PROBABILITY_EXPECTED,
+    REVISION_EXPECTED,
+    STATUS_EXPECTED,
+    TEXT_EXPECTED,
+    TIME_EXPECTED,
+)
 
 __all__ = [
+    "TOPICS",
     "AsOf",
     "Hello",
     "MarketResolvedParams",
@@ -38,7 +53,23 @@ __all__ = [
     "strict_form",
 ]
 
-Money: TypeAlias = str | int | None
+TOPICS: Final = ("parameters", "models", "drift")
+"""What a connection may subscribe to."""
+
+Id: TypeAlias = Annotated[str, Meta(description=ID_EXPECTED)]
+Label: TypeAlias = Annotated[str, Meta(description=LABEL_EXPECTED)]
+Text: TypeAlias = Annotated[str, Meta(description=TEXT_EXPECTED)]
+Time: TypeAlias = Annotated[int, Meta(description=TIME_EXPECTED)]
+Probability: TypeAlias = Annotated[float, Meta(description=PROBABILITY_EXPECTED)]
+Money: TypeAlias = Annotated[str | int, Meta(description=MONEY_EXPECTED)] | None
+Ids: TypeAlias = Annotated[list[Id], Meta(description="an array of model ids")]
+Topics: TypeAlias = Annotated[list[str], Meta(description=f"an array of some of: {', '.join(TOPICS)}")]
+Items: TypeAlias = Annotated[
+    list[msgspec.Raw], Meta(description="an array of items, each a map or an array of params")
+]
+Payouts: TypeAlias = Annotated[dict[str, Probability], Meta(description=PAYOUTS_EXPECTED)]
+MetadataItem: TypeAlias = Annotated[MetadataValue, Meta(description=METADATA_VALUE_EXPECTED)]
+Metadata: TypeAlias = Annotated[dict[str, MetadataItem], Meta(description=METADATA_EXPECTED)]
 
 
 class NoParams(Struct, frozen=True, kw_only=True):
@@ -49,25 +80,25 @@ class Hello(Struct, frozen=True, kw_only=True):
     """Who calls, and how errors are to look."""
 
     client: str = ""
-    protocol: tuple[int, int] = PROTOCOL_VERSION
+    protocol: Annotated[tuple[int, int], Meta(description="two integers, such as [1, 0]")] = PROTOCOL_VERSION
     errors: Literal["pair", "text"] = "pair"
-    token: str | None = None
+    token: Annotated[str, Meta(description="the token as a string")] | None = None
 
 
 class PredictionParams(Struct, kw_only=True, gc=False):
     """A :class:`Prediction` on the wire."""
 
-    prediction_id: str
-    model_id: str
-    market_id: str
-    outcome: str
-    confidence: float
-    predicted_at: int
+    prediction_id: Id
+    model_id: Id
+    market_id: Id
+    outcome: Label
+    confidence: Probability
+    predicted_at: Time
     price: Money = None
     size: Money = None
     fee: Money = None
-    expires_at: int | None = None
-    metadata: dict[str, str | int | float | bool | None] | None = None
+    expires_at: Time | None = None
+    metadata: Metadata | None = None
 
     def message(self) -> Prediction:
         """The prediction, unchecked."""
@@ -89,14 +120,14 @@ class PredictionParams(Struct, kw_only=True, gc=False):
 class MarketResolvedParams(Struct, kw_only=True, gc=False):
     """A :class:`MarketResolved` on the wire."""
 
-    market_id: str
-    resolved_at: int
-    payouts: dict[str, float] | None = None
-    winner: str | None = None
+    market_id: Id
+    resolved_at: Time
+    payouts: Payouts | None = None
+    winner: Label | None = None
     void: bool = False
-    status: Literal["proposed", "disputed", "final"] = "final"
-    revision: int = 0
-    source: str | None = None
+    status: Annotated[ResolutionStatus, Meta(description=STATUS_EXPECTED)] = "final"
+    revision: Annotated[int, Meta(description=REVISION_EXPECTED)] = 0
+    source: Text | None = None
 
     def message(self) -> MarketResolved:
         """The resolution, unchecked."""
@@ -115,13 +146,13 @@ class MarketResolvedParams(Struct, kw_only=True, gc=False):
 class OutcomeParams(Struct, kw_only=True, gc=False):
     """A :class:`TradeOutcome` on the wire."""
 
-    prediction_id: str
-    model_id: str
-    predicted_outcome: str
-    actual_outcome: str
-    resolved_at: int
+    prediction_id: Id
+    model_id: Id
+    predicted_outcome: Label
+    actual_outcome: Label
+    resolved_at: Time
     pnl: Money = None
-    confidence: float | None = None
+    confidence: Probability | None = None
 
     def message(self) -> TradeOutcome:
         """The outcome, unchecked."""
@@ -147,83 +178,85 @@ def _decimal(value: str | int) -> Any:
 class ModelName(Struct, frozen=True, kw_only=True):
     """One model."""
 
-    model_id: str
+    model_id: Id
 
 
 class ModelAsOf(Struct, frozen=True, kw_only=True):
     """One model, at an event time (default: now)."""
 
-    model_id: str
-    as_of: int | None = None
+    model_id: Id
+    as_of: Time | None = None
 
 
 class ModelIds(Struct, frozen=True, kw_only=True):
     """Several models, at an event time (default: now)."""
 
-    model_ids: list[str]
-    as_of: int | None = None
+    model_ids: Ids
+    as_of: Time | None = None
 
 
 class AsOf(Struct, frozen=True, kw_only=True):
     """An event time; default: now."""
 
-    as_of: int | None = None
+    as_of: Time | None = None
 
 
 class Sample(Struct, frozen=True, kw_only=True):
     """A selection: draws per model, and what makes it repeatable."""
 
-    n: int = 1
-    as_of: int | None = None
-    models: list[str] | None = None
-    selection_id: str | None = None
-    seed: int | None = None
+    n: Annotated[int, Meta(description="a whole number of draws from 1 to 100000")] = 1
+    as_of: Time | None = None
+    models: Ids | None = None
+    selection_id: Id | None = None
+    seed: Annotated[int, Meta(description="a whole number from 0 to 18446744073709551615")] | None = None
 
 
 class Pause(Struct, frozen=True, kw_only=True):
     """A model to be paused."""
 
-    model_id: str
-    until: int | None = None
-    reason: str = ""
+    model_id: Id
+    until: Time | None = None
+    reason: Text = ""
 
 
 class Reset(Struct, frozen=True, kw_only=True):
     """A model to be reset."""
 
-    model_id: str
-    reason: str = ""
+    model_id: Id
+    reason: Text = ""
 
 
 class Subscribe(Struct, frozen=True, kw_only=True):
     """Topics to be notified of; None is all of them."""
 
-    topics: list[str] | None = None
-    interval_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 100
+    topics: Topics | None = None
+    interval_ms: Annotated[
+        int, Meta(ge=1, le=3_600_000, description="a whole number of milliseconds from 1 to 3600000")
+    ] = 100
 
 
 class Predictions(Struct, frozen=True, kw_only=True):
     """Many predictions; each a map or an array."""
 
-    predictions: list[msgspec.Raw]
+    predictions: Items
 
 
 class Resolutions(Struct, frozen=True, kw_only=True):
     """Many resolutions; each a map or an array."""
 
-    resolutions: list[msgspec.Raw]
+    resolutions: Items
 
 
 class Outcomes(Struct, frozen=True, kw_only=True):
     """Many trade outcomes; each a map or an array."""
 
-    outcomes: list[msgspec.Raw]
+    outcomes: Items
 
 
 class Samples(Struct, frozen=True, kw_only=True):
     """Many selections; each a map or an array."""
 
-    samples: list[msgspec.Raw]
+    samples: Items
 
 
 def array_form(kind: type[Struct]) -> type[Struct]:

@@ -12,19 +12,31 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from math import isfinite
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
 from .errors import InvalidValueError
-from .messages import Input, MarketResolved, Prediction, TradeOutcome
+from .messages import Input, MarketResolved, Prediction, ResolutionStatus, TradeOutcome
+from .wording import alternatives, shown
 
 __all__ = [
     "ID_BYTES_MAX",
+    "ID_EXPECTED",
     "LABEL_BYTES_MAX",
+    "LABEL_EXPECTED",
     "METADATA_BYTES_MAX",
+    "METADATA_EXPECTED",
+    "METADATA_VALUE_EXPECTED",
+    "MONEY_EXPECTED",
+    "PAYOUTS_EXPECTED",
     "PAYOUT_LABELS_MAX",
+    "PROBABILITY_EXPECTED",
+    "REVISION_EXPECTED",
+    "STATUS_EXPECTED",
     "TEXT_BYTES_MAX",
+    "TEXT_EXPECTED",
+    "TIME_EXPECTED",
     "TIME_NS_MAX",
     "TIME_NS_MIN",
     "check_id",
@@ -49,7 +61,26 @@ MONEY_DIGITS_MAX: Final = 18
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 TIME_NS_MIN: Final = (datetime(1900, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) * 1000
 TIME_NS_MAX: Final = (datetime(2200, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) * 1000
-TIME_EXPECTED: Final = "integer nanoseconds since 1970 UTC, from year 1900 to 2200 (seconds need × 10**9)"
+
+# What is expected, in words that every caller understands: these texts travel.
+_CHARACTERS: Final = "of UTF-8 without control characters"
+ID_EXPECTED: Final = f"an id of 1 to {ID_BYTES_MAX} bytes {_CHARACTERS}"
+LABEL_EXPECTED: Final = f"an outcome label of 1 to {LABEL_BYTES_MAX} bytes {_CHARACTERS}"
+TEXT_EXPECTED: Final = f"a text of at most {TEXT_BYTES_MAX} bytes {_CHARACTERS}"
+TIME_EXPECTED: Final = (
+    "integer nanoseconds since 1970 UTC, from year 1900 to 2200 (multiply seconds by 1000000000)"
+)
+PROBABILITY_EXPECTED: Final = "a number from 0 to 1"
+MONEY_EXPECTED: Final = (
+    f'an exact amount: an integer or a decimal string such as "0.58", with at most {MONEY_DIGITS_MAX} digits on each '
+    "side of the point (a float is not exact)"
+)
+REVISION_EXPECTED: Final = "a whole number from 0 to 2147483647"
+PAYOUTS_EXPECTED: Final = f"a map of 1 to {PAYOUT_LABELS_MAX} outcome labels to payouts from 0 to 1"
+METADATA_EXPECTED: Final = "a map of strings to strings, numbers, booleans or nil"
+METADATA_VALUE_EXPECTED: Final = "a string, a number, a boolean or nil"
+STATUSES: Final[tuple[str, ...]] = get_args(ResolutionStatus)
+STATUS_EXPECTED: Final = alternatives(STATUSES)
 
 
 def check_prediction(prediction: Prediction) -> Prediction:
@@ -121,7 +152,7 @@ def check_market_resolved(resolution: MarketResolved) -> MarketResolved:
         and type(r.revision) is int
         and 0 <= r.revision < 2**31
         and type(r.status) is str
-        and r.status in ("proposed", "disputed", "final")
+        and r.status in STATUSES
         and r.source is None
     ):
         return MarketResolved(
@@ -136,16 +167,16 @@ def check_market_resolved(resolution: MarketResolved) -> MarketResolved:
     market_id = r.market_id if _is_id(r.market_id) else check_id("market_id", r.market_id)
     resolved_at = check_time("resolved_at", r.resolved_at)
     if type(r.revision) is not int or not 0 <= r.revision < 2**31:
-        raise InvalidValueError("revision", r.revision, "a whole number from 0 to 2147483647")
-    if not isinstance(r.status, str) or r.status not in ("proposed", "disputed", "final"):
-        raise InvalidValueError("status", r.status, "proposed, disputed or final")
+        raise InvalidValueError("revision", r.revision, REVISION_EXPECTED)
+    if not isinstance(r.status, str) or r.status not in STATUSES:
+        raise InvalidValueError("status", r.status, STATUS_EXPECTED)
     if type(r.void) is not bool:
         raise InvalidValueError("void", r.void, "true or false")
     given = (r.payouts is not None) + (r.winner is not None) + r.void
     payouts = _payouts(r)
     if given != 1 and not (r.winner is not None and r.payouts == {r.winner: 1.0} and not r.void):
-        shown = {"payouts": r.payouts, "winner": r.winner, "void": r.void}
-        raise InvalidValueError("payouts, winner, void", shown, "exactly one of the three")
+        all_three = {"payouts": r.payouts, "winner": r.winner, "void": r.void}
+        raise InvalidValueError("payouts, winner, void", all_three, "exactly one of the three")
     return MarketResolved(
         market_id=market_id,
         resolved_at=resolved_at,
@@ -165,7 +196,7 @@ def check_trade_outcome(outcome: TradeOutcome) -> TradeOutcome:
     ...                                      actual_outcome="NO", resolved_at=0))
     ... except InvalidValueError as error:
     ...     print(error)
-    INVALID_VALUE model_id was ''; expected an id of 1 to 256 bytes of UTF-8 without control characters
+    INVALID_VALUE model_id was ""; expected an id of 1 to 256 bytes of UTF-8 without control characters
     """
     o = outcome
     if (
@@ -207,12 +238,12 @@ def check_input(message: Input) -> Input:
 
 def check_id(field: str, value: object) -> str:
     """Return the id: 1 to 256 bytes of UTF-8 without control characters."""
-    return _text(field, value, ID_BYTES_MAX, "an id")
+    return _text(field, value, ID_BYTES_MAX, ID_EXPECTED)
 
 
 def check_text(field: str, value: object) -> str:
     """Return a free text of at most 1024 bytes without control characters; may be empty."""
-    return "" if value == "" else _text(field, value, TEXT_BYTES_MAX, "a text")
+    return "" if value == "" else _text(field, value, TEXT_BYTES_MAX, TEXT_EXPECTED)
 
 
 def check_time(field: str, value: object) -> int:
@@ -229,9 +260,9 @@ def check_time(field: str, value: object) -> int:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise InvalidValueError(field, value, "an aware datetime (add tzinfo=UTC) or integer nanoseconds")
-        shown, value = value, (value - EPOCH) // timedelta(microseconds=1) * 1000
+        given, value = value, (value - EPOCH) // timedelta(microseconds=1) * 1000
         if not TIME_NS_MIN <= value <= TIME_NS_MAX:
-            raise InvalidValueError(field, shown, TIME_EXPECTED)
+            raise InvalidValueError(field, given, TIME_EXPECTED)
     if type(value) is not int or not TIME_NS_MIN <= value <= TIME_NS_MAX:
         raise InvalidValueError(field, value, TIME_EXPECTED)
     return value
@@ -278,8 +309,7 @@ def _optional(check: Callable[[str, object], _T], field: str, value: object) -> 
     return None if value is None else check(field, value)
 
 
-def _text(field: str, value: object, bytes_max: int, what: str) -> str:
-    expected = f"{what} of 1 to {bytes_max} bytes of UTF-8 without control characters"
+def _text(field: str, value: object, bytes_max: int, expected: str) -> str:
     if not isinstance(value, str):
         raise InvalidValueError(field, value, expected)
     value = _exact(value)
@@ -300,37 +330,36 @@ def _exact(value: str) -> str:
 
 
 def _label(field: str, value: object) -> str:
-    return _text(field, value, LABEL_BYTES_MAX, "an outcome label")
+    return _text(field, value, LABEL_BYTES_MAX, LABEL_EXPECTED)
 
 
 def _probability(field: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InvalidValueError(field, value, "a number from 0 to 1")
+        raise InvalidValueError(field, value, PROBABILITY_EXPECTED)
     return float(value)
 
 
 def _signed_money(field: str, value: object) -> Decimal:
-    expected = "a finite Decimal with at most 18 digits on each side of the point"
     if isinstance(value, float):
-        raise InvalidValueError(field, value, f"{expected}; write Decimal('{value}'), floats are not exact")
+        raise InvalidValueError(field, value, f'{MONEY_EXPECTED}; write "{value}"')
     if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
-        raise InvalidValueError(field, value, expected)
+        raise InvalidValueError(field, value, MONEY_EXPECTED)
     try:
         money = Decimal(value)
     except InvalidOperation:
-        raise InvalidValueError(field, value, expected) from None
+        raise InvalidValueError(field, value, MONEY_EXPECTED) from None
     if not money.is_finite():
-        raise InvalidValueError(field, value, expected)
+        raise InvalidValueError(field, value, MONEY_EXPECTED)
     exponent = money.as_tuple().exponent
     if money.adjusted() >= MONEY_DIGITS_MAX or (isinstance(exponent, int) and exponent < -MONEY_DIGITS_MAX):
-        raise InvalidValueError(field, value, f"{expected}; round it first")
+        raise InvalidValueError(field, value, f"{MONEY_EXPECTED}; round it first")
     return money
 
 
 def _money(field: str, value: object) -> Decimal:
     money = _signed_money(field, value)
     if money < 0:
-        raise InvalidValueError(field, value, "a Decimal that is not negative")
+        raise InvalidValueError(field, value, "an amount that is not negative")
     return money
 
 
@@ -341,27 +370,30 @@ def _payouts(resolution: MarketResolved) -> dict[str, float] | None:
     if payouts is None:
         return None
     if not isinstance(payouts, Mapping) or not 0 < len(payouts) <= PAYOUT_LABELS_MAX:
-        raise InvalidValueError("payouts", payouts, f"a map of 1 to {PAYOUT_LABELS_MAX} labels to payouts")
+        raise InvalidValueError("payouts", payouts, PAYOUTS_EXPECTED)
     return {
-        _label("payouts", label): _probability(f"payouts[{label!r}]", value)
+        _label("key of payouts", label): _probability(f"payouts[{shown(label)}]", value)
         for label, value in payouts.items()
     }
 
 
 def _metadata(field: str, value: object) -> dict[str, Any]:
-    expected = "a map of text to text, numbers, booleans or null"
     if not isinstance(value, Mapping):
-        raise InvalidValueError(field, value, expected)
+        raise InvalidValueError(field, value, METADATA_EXPECTED)
     for key, item in value.items():
-        if not isinstance(key, str) or not isinstance(item, str | int | float | bool | None):
-            raise InvalidValueError(f"{field}[{key!r}]", item, expected)
+        if not isinstance(key, str):
+            raise InvalidValueError(f"key of {field}", key, "a string")
+        if not isinstance(item, str | int | float | bool | None):
+            raise InvalidValueError(f"{field}[{shown(key)}]", item, METADATA_VALUE_EXPECTED)
         if isinstance(item, float) and not isfinite(item):
-            raise InvalidValueError(f"{field}[{key!r}]", item, "a finite number")
+            raise InvalidValueError(f"{field}[{shown(key)}]", item, "a finite number")
     copy = {_exact(key): _plain(item) for key, item in value.items()}
     try:
         size = len(msgspec.msgpack.encode(copy))
     except (UnicodeEncodeError, OverflowError, TypeError):
-        raise InvalidValueError(field, value, f"{expected}, of valid UTF-8 and at most 64 bits") from None
+        raise InvalidValueError(
+            field, value, f"{METADATA_EXPECTED}, of valid UTF-8 and at most 64 bits"
+        ) from None
     if size > METADATA_BYTES_MAX:
         raise InvalidValueError(field, value, f"at most {METADATA_BYTES_MAX} bytes when encoded, not {size}")
     return copy

@@ -85,7 +85,7 @@ class Listener:
 
 
 def listen(endpoints: Endpoints, activated: list[Activated]) -> list[Listener]:
-    """All of them, those handed over first.
+    """All of them, those handed over first. An address that one of these has already is not made again.
 
     Raises:
         AddressInUseError: another process answers on one.
@@ -95,9 +95,9 @@ def listen(endpoints: Endpoints, activated: list[Activated]) -> list[Listener]:
     """
     listeners = [adopt(one, token=endpoints.token_file is not None) for one in activated]
     try:
-        if endpoints.unix is not None:
+        if endpoints.unix is not None and not _handed_over(listeners, unix=endpoints.unix):
             listeners.append(listen_unix(endpoints.unix))
-        if endpoints.tcp is not None:
+        if endpoints.tcp is not None and not _handed_over(listeners, tcp=endpoints.tcp):
             listeners.append(listen_tcp(endpoints.tcp))
     except BaseException:
         for listener in listeners:
@@ -122,6 +122,31 @@ def adopt(activated: Activated, *, token: bool) -> Listener:
     if not token and not is_loopback(listener.tcp.host):
         raise SettingsError([needs_token(listener.tcp)], f"socket {activated.name}")
     return listener
+
+
+def _handed_over(
+    listeners: list[Listener], *, unix: str | None = None, tcp: TcpAddress | None = None
+) -> bool:
+    """Whether one of the sockets handed over is bound to the address.
+
+    A unit may name it in ListenStream= and in ExecStart= alike, and then works with its socket and without.
+    """
+    if unix is not None:
+        wanted = os.path.realpath(unix)
+        return any(
+            one.path is not None and os.path.realpath(one.path) == wanted
+            for one in listeners
+            if one.reachable
+        )
+    if tcp is None or tcp.port == 0:
+        return False
+    family, sockaddr = resolve(tcp)
+    # Of an IPv6 socket the name has four parts; the flow label is nobody's address.
+    return any(
+        one.sock.family == family and one.sock.getsockname()[:2] == tuple(sockaddr[:2])
+        for one in listeners
+        if one.kind == "tcp"
+    )
 
 
 def listen_tcp(address: TcpAddress) -> Listener:

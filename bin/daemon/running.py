@@ -26,6 +26,7 @@ from .descriptors import raise_file_limit
 from .endpoints import Endpoints
 from .health import look_after
 from .listening import Listener, listen
+from .model_log import log_models
 from .parent import watch_parent
 from .readiness import announce, ready_line
 from .reloading import Reloading
@@ -141,6 +142,7 @@ class Daemon:
         self.manager.status("opening the state directory")
         with Learner(self.options.state_dir, self.settings, wake=turns.wake) as learner:
             turns.drive(learner)
+            log_models(learner)
             yield learner
 
     @contextlib.asynccontextmanager

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import weakref
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any, Final
 
 from ..addresses import UNIX_PATH_BYTES_MAX, Address, TcpAddress, UnixAddress
-from ..errors import InvalidValueError, RuntimeFaultError
+from ..errors import ConnectionLostError, HandicapperError, InvalidValueError, RuntimeFaultError
+from .child_log import ChildLog
 
 __all__ = ["Daemon", "DaemonError"]
 
-LAST_LINES: Final = 20
-"""Lines of the daemon's log that an error shows."""
 READY_BYTES_MAX: Final = 65_536
 KILL_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 0.05
+"""Between looks at whether it still lives: the end of its standard output does not tell, where a process that
+it started, or one that was forked here meanwhile, holds that too."""
+ENDING_SECONDS: Final = 0.5
+"""From the end of its connections, or of its standard output, to the end of the process."""
 _SOCKET_NAME: Final = "socket"
-
-_log = logging.getLogger("handicapper.daemon")
 
 
 class DaemonError(RuntimeFaultError):
@@ -73,7 +73,6 @@ class Daemon:
         self._owner = os.getpid()
         self._over_tcp = tcp is not None and unix is None
         self._private = Path(_short_directory())
-        self._lines: deque[str] = deque(maxlen=LAST_LINES)
         self.ready: dict[str, Any] = {}
         """The line it printed when it was ready."""
         command = [sys.executable, "-m", "handicapper.bin", "serve", "--parent-watch", "--log-format", "json"]
@@ -99,13 +98,7 @@ class Daemon:
             shutil.rmtree(self._private, ignore_errors=True)
             raise
         _held_pipes.add(_pipe(self._process.stdin))
-        self._log_reader = threading.Thread(
-            target=_read_log,
-            args=(_pipe(self._process.stderr), self._lines),
-            name="handicapper-log",
-            daemon=True,
-        )
-        self._log_reader.start()
+        self._log = ChildLog(_pipe(self._process.stderr).fileno())
 
     @property
     def pid(self) -> int:
@@ -143,18 +136,35 @@ class Daemon:
         poll.register(output, select.POLLIN)
         line = b""
         while not line.endswith(b"\n") and len(line) < READY_BYTES_MAX:
-            if not poll.poll(max(deadline - monotonic(), 0.0) * 1000):
+            # Looked at before the output: what it wrote before its end is read all the same.
+            ended = self._process.poll() is not None
+            if poll.poll(0 if ended else min(max(deadline - monotonic(), 0.0), LOOK_SECONDS) * 1000):
+                data = os.read(output, 4096)
+                if not data:
+                    raise self._ended_early()
+                line += data
+            elif ended:
+                raise self._ended_early()
+            elif monotonic() >= deadline:
                 raise TimeoutError
-            data = os.read(output, 4096)
-            if not data:
-                exit_code = self._reaped(KILL_SECONDS)
-                raise self._failed_start(f"ended before it was ready, with exit code {exit_code}", exit_code)
-            line += data
         return line
+
+    def _ended_early(self) -> DaemonError:
+        exit_code = self._reaped(ENDING_SECONDS)
+        if exit_code is None:
+            return self._failed_start("closed its standard output before it was ready, and was killed")
+        return self._failed_start(f"ended before it was ready, with {_told(exit_code)}", exit_code)
 
     def _failed_start(self, what: str, exit_code: int | None = None) -> DaemonError:
         self.kill()
-        return DaemonError(f"the daemon {what}", exit_code, self._lines)
+        return DaemonError(f"the daemon {what}", exit_code, self._log.last_lines)
+
+    def why_lost(self, error: ConnectionLostError) -> HandicapperError:
+        """What to raise for the first connection to a daemon that was ready: its end, if it has ended, or ``error``."""
+        exit_code = self._reaped(ENDING_SECONDS)
+        if exit_code is None:
+            return error
+        return self._failed_start(f"ended as soon as it was ready, with {_told(exit_code)}", exit_code)
 
     # --------------------------------------------------------------------- ends
 
@@ -174,9 +184,9 @@ class Daemon:
         self.kill()
         if exit_code is None:
             text = f"the daemon did not leave within {self._stop_timeout_seconds:g} s and was killed"
-            raise DaemonError(text, None, self._lines)
+            raise DaemonError(text, None, self._log.last_lines)
         if exit_code:
-            raise DaemonError(f"the daemon left with exit code {exit_code}", exit_code, self._lines)
+            raise DaemonError(f"the daemon left with {_told(exit_code)}", exit_code, self._log.last_lines)
 
     def end_now(self) -> None:
         """Send it SIGKILL, if it lives, and leave the rest to whoever waits for it."""
@@ -190,7 +200,7 @@ class Daemon:
             return
         self.end_now()
         self._reaped(KILL_SECONDS)
-        self._log_reader.join(KILL_SECONDS)
+        self._log.finish()
         for pipe in (process.stdin, process.stdout, process.stderr):
             # A pipe whose reader is gone may complain when it is closed; nothing was ever written to it.
             with contextlib.suppress(OSError):
@@ -199,7 +209,7 @@ class Daemon:
         shutil.rmtree(self._private, ignore_errors=True)
 
     def __del__(self) -> None:
-        if hasattr(self, "_log_reader") and not _pipe(self._process.stdin).closed:
+        if hasattr(self, "_log") and not _pipe(self._process.stdin).closed:
             self.kill()
 
     def _reaped(self, timeout_seconds: float) -> int | None:
@@ -244,18 +254,16 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _read_log(pipe: IO[bytes], lines: deque[str]) -> None:
-    """Keep the daemon's log moving: a full pipe would stop it."""
-    for raw in pipe:
-        line = raw.decode(errors="replace").rstrip()
-        lines.append(line)
-        _log.log(_level(line), "%s", line)
+def _told(exit_code: int) -> str:
+    """An exit code in words, for errors.
 
-
-def _level(line: str) -> int:
-    """The level a record in JSON gives; a line of another form is a traceback or a warning of Python's."""
+    >>> _told(78), _told(-9)
+    ('exit code 78', 'exit code -9 (SIGKILL)')
+    """
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
     try:
-        name = json.loads(line)["level"].upper()
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return logging.WARNING
-    return logging.getLevelNamesMapping().get(name, logging.WARNING)
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = "a signal"
+    return f"exit code {exit_code} ({name})"

@@ -71,7 +71,7 @@ def test_an_operator_reaches_the_daemon(daemon, told, monkeypatch):
     assert daemon.report("noisy").pause_reason == "broken feed"
     assert told("resume", "noisy")["seq"] == paused["seq"] + 1
     assert not daemon.report("noisy").paused
-    told("reset", "noisy")
+    told("reset", "noisy", "--reason", "retrained")
     assert daemon.report("noisy").n == 0
     assert told("snapshot")["seq"] == daemon.statistics().snapshot_seq
     assert told("verify")["ok"]
@@ -125,9 +125,48 @@ def test_options_that_contradict_each_other_are_refused(arguments, said, capsys,
     assert said in " ".join(capsys.readouterr().err.split())
 
 
-def test_an_address_where_nobody_answers_exits_69_and_a_wrong_one_65(tmp_path, capsys):
+def test_an_address_where_nobody_answers_exits_69(tmp_path, capsys):
     address = UnixAddress(str(tmp_path / "none")) if len(str(tmp_path)) < 90 else UnixAddress("/nonexistent")
     assert main(["models", "--connect", str(address)]) == 69
     assert "CONNECTION_LOST" in capsys.readouterr().err
-    assert main(["models", "--connect", "http://example"]) == 65
-    assert "unix:/path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "address", ["http://example", "", "unix:", "tcp:host", "tcp:host:0", "unix:/" + "x" * 200]
+)
+@pytest.mark.parametrize("command", [["models"], ["replay", "none.csv"], ["config", "show"]], ids=" ".join)
+def test_a_wrong_address_exits_78_before_anything_is_read(command, address, capsys):
+    assert main([*command, "--connect", address]) == 78
+    said = capsys.readouterr().err
+    assert said.startswith("handicapper: SETTINGS_INVALID --connect: address was ")
+    assert said.count("\n") == 1
+
+
+def test_a_wrong_address_in_the_environment_is_told_by_its_name(capsys, monkeypatch):
+    monkeypatch.delenv("HANDICAPPER_STATE", raising=False)
+    monkeypatch.setenv("HANDICAPPER_CONNECT", "localhost:4242")
+    assert main(["models"]) == 78
+    said = capsys.readouterr().err
+    assert 'SETTINGS_INVALID HANDICAPPER_CONNECT: address was "localhost:4242"; expected unix:/path' in said
+
+
+@pytest.mark.parametrize(
+    ("command", "listens"),
+    [
+        (["models"], True),
+        (["reset"], True),
+        (["verify"], True),
+        (["replay"], False),
+        (["config", "show"], False),
+    ],
+)
+def test_help_names_the_variable_only_where_it_is_listened_to(command, listens, capsys):
+    assert main([*command, "--help"]) == 0
+    assert ("HANDICAPPER_CONNECT" in capsys.readouterr().out) == listens
+
+
+def test_a_replay_and_config_show_ask_no_daemon_of_the_environment(stream, tmp_path, told, monkeypatch):
+    """Past inputs must not end up in a live daemon by accident."""
+    monkeypatch.setenv("HANDICAPPER_CONNECT", f"unix:{tmp_path}/none")
+    assert told("replay", str(stream))["state"] is None
+    assert told("config", "show")["online_learning"]

@@ -128,11 +128,11 @@ def test_a_full_pipe_costs_records_which_are_counted_and_reported_once_it_is_rea
     dropped = sink.dropped
     assert not sink.flush_within(0.01)
 
-    received: list[str] = []
+    records: list[dict[str, Any]] = []
 
     def read() -> None:
         with os.fdopen(os.dup(pipe[0])) as lines:
-            received.extend(json.loads(line)["event"] for line in lines)
+            records.extend(map(json.loads, lines))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -141,9 +141,12 @@ def test_a_full_pipe_costs_records_which_are_counted_and_reported_once_it_is_rea
     sink.close_within(DEADLINE_SECONDS)
     os.close(pipe[1])
     reader.join(DEADLINE_SECONDS)
+    received = [record["event"] for record in records]
     assert received.count(text) == emitted - dropped
     assert received[-1] == "after"
-    assert received.count("log records dropped") == 1
+    # In one record or in several: the writer may get a turn before the pipe is full.
+    reports = [record for record in records if record["event"] == "log records dropped"]
+    assert sum(record["records"] for record in reports) == dropped
 
 
 def test_a_reader_that_is_gone_is_counted_and_nothing_else(pipe: tuple[int, int]) -> None:

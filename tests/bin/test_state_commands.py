@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from handicapper.actors import Learner
+from handicapper.actors.state_directory import DATA_FILE
 from handicapper.bin.cli import main
 from handicapper.bin.simulate import simulate
 from handicapper.protocol.messages import AdaptiveParams, ModelReport, Selection, VerifyReport
@@ -133,6 +134,12 @@ def test_a_reset_model_has_forgotten(capsys):
     assert told(capsys, "reset", "steady")["seq"] > 0
     counts = {model["model_id"]: model["n"] for model in told(capsys, "models")["models"]}
     assert counts == {"noisy": 200, "steady": 0, "turncoat": 200}
+
+
+def test_the_journal_keeps_why_a_model_was_reset(state, capsys):
+    assert b"retrained" not in (state / DATA_FILE).read_bytes()
+    told(capsys, "reset", "steady", "--reason", "retrained")
+    assert b"retrained" in (state / DATA_FILE).read_bytes()
 
 
 @pytest.mark.usefixtures("state")

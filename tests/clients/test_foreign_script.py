@@ -67,8 +67,8 @@ def stub(path: Path, body: str = "") -> None:
 def test_what_cannot_be_had_is_said_and_nothing_fails(run: Run) -> None:
     said, called = run()
     assert said == [
-        f"foreign clients: {tool} cannot be had; the tests that need it are skipped"
-        for tool in ("rust", "node", "npm", "neovim", "pynvim")
+        f"foreign programs: {tool} cannot be had; the tests that need it are skipped"
+        for tool in ("rust", "node", "npm", "neovim", "pynvim", "systemd")
     ]
     assert not [line for line in called if line.startswith(("apt-get", "npm"))]
 
@@ -83,6 +83,7 @@ def test_missing_programs_are_asked_of_debian_one_by_one_after_an_update(run: Ru
         "librust-serde-derive-dev",
         "neovim",
         "npm",
+        "systemd",
     ]
 
 
@@ -97,8 +98,8 @@ def test_packages_that_npm_cannot_install_leave_nothing_half_done(run: Run, prog
     stub(programs / "node")
     stub(programs / "npm", "mkdir -p node_modules/neovim; exit 1")
     said, called = run()
-    assert "foreign clients: node is there" in said
-    assert "foreign clients: npm cannot be had; the tests that need it are skipped" in said
+    assert "foreign programs: node is there" in said
+    assert "foreign programs: npm cannot be had; the tests that need it are skipped" in said
     assert [line for line in called if line.startswith("npm install")]
 
 
@@ -107,6 +108,6 @@ def test_packages_that_are_there_are_not_installed_again(run: Run, programs: Pat
     stub(programs / "npm", "mkdir -p node_modules/neovim")
     first, _ = run()
     again, called = run()
-    assert "foreign clients: npm is there" in first
+    assert "foreign programs: npm is there" in first
     assert again == first
     assert not [line for line in called if line.startswith("npm install")]

@@ -15,7 +15,7 @@ import pytest
 
 from handicapper.actors import Learner
 
-from .lifecycle import SERVE, Daemon, Daemons, outcome, until
+from .lifecycle import NOW, SERVE, Daemon, Daemons, outcome, until
 
 
 @pytest.fixture
@@ -108,6 +108,43 @@ def test_every_line_of_a_json_log_says_when_how_bad_who_and_what(daemons: Daemon
         assert record["level"] == "info"
         assert record["logger"].startswith("handicapper.")
     assert records[1]["addresses"] == [f"unix:{daemons.state}/handicapper.sock"]
+
+
+def operate(daemon: Daemon) -> None:
+    with daemon.connect() as peer:
+        peer.call("record_outcome", outcome(1, "elo"))
+        peer.call("pause", {"model_id": "elo", "until": NOW, "reason": "odd odds"})
+        peer.call("resume", {"model_id": "elo"})
+        peer.call("reset", {"model_id": "elo"})
+        assert peer.refusal("pause", {"model_id": "nobody"}).startswith("UNKNOWN_MODEL")
+        many = [outcome(number, f"m{number:02}") for number in range(100, 150)]
+        peer.call("record_outcome_batch", {"outcomes": many})
+
+
+def test_at_debug_level_each_thing_done_to_a_model_is_a_record_that_names_it(daemons: Daemons) -> None:
+    daemon = daemons.start("--log-level", "debug")
+    operate(daemon)
+    assert daemon.stop() == 0
+    records = [record for record in daemon.events() if record["logger"] == "handicapper.models"]
+    assert {record["level"] for record in records} == {"debug"}
+    told = [{name: record[name] for name in list(record)[3:]} for record in records]
+    assert told[:4] == [
+        {"event": "models learned", "models": ["elo"], "count": 1},
+        {"event": "model paused", "model": "elo", "until": NOW, "reason": "odd odds"},
+        {"event": "model resumed", "model": "elo"},
+        {"event": "model reset", "model": "elo"},
+    ]
+    learned = [record for record in told[4:] if record["models"] != ["elo"]]
+    assert sum(record["count"] for record in learned) == 50
+    assert learned[0]["models"][0] == "m100"
+    assert all(len(record["models"]) <= 20 for record in learned)
+
+
+def test_above_debug_level_nobody_watches_the_models(daemons: Daemons) -> None:
+    daemon = daemons.start()
+    operate(daemon)
+    assert daemon.stop() == 0
+    assert not [record for record in daemon.events() if record["logger"] == "handicapper.models"]
 
 
 def test_on_a_terminal_the_log_is_for_people(daemons: Daemons) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import resource
 import select
 import shutil
@@ -200,6 +201,39 @@ def test_sockets_handed_over_are_served_and_outlive_the_daemon(daemons: Daemons)
             assert first.call("ping") == second.call("ping") == "pong"
 
 
+@pytest.mark.parametrize("by_settings", [False, True], ids=["options", "settings"])
+def test_an_address_that_was_handed_over_is_not_made_again(daemons: Daemons, by_settings: bool) -> None:
+    """A unit may name it twice, and so works with its socket and without."""
+    path = daemons.directory / "activated"
+    link = daemons.directory / "link"
+    link.symlink_to(daemons.directory)
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(path))
+        unix.listen()
+        where = f"127.0.0.1:{tcp.getsockname()[1]}"
+        options: list[object] = ["--unix", link / path.name, "--tcp", where]
+        if by_settings:
+            settings = daemons.directory / "settings.toml"
+            settings.write_text(f'[online_learning.server]\nunix_path = "{path}"\ntcp = "{where}"\n')
+            options = ["--config", settings]
+        daemon = hand_over(daemons, [unix, tcp], *options)
+        ready = daemon.wait_ready()
+        assert (ready["unix"], tuple(ready["tcp"])) == (str(path), tcp.getsockname())
+        assert daemon.event("ready")["addresses"] == [f"unix:{path}", f"tcp:{where}"]
+        for kind in ("unix", "tcp"):
+            with daemon.connect(kind) as peer:
+                assert peer.call("ping") == "pong"
+        assert daemon.stop() == 0
+        assert path.is_socket(), "whoever made it takes it away"
+        with Peer(str(path)) as waiting:
+            msgid = waiting.send("ping")
+            hand_over(daemons, [unix, tcp], *options)
+            assert waiting.next() == [1, msgid, None, "pong"]
+    # Without its socket the same unit makes its own; what is left of the other is removed, as nobody listens.
+    daemons.latest.stop()
+    assert daemons.start(*options).ready["unix"] == (str(path) if by_settings else str(link / path.name))
+
+
 def test_an_abstract_socket_is_served(daemons: Daemons) -> None:
     name = f"handicapper-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as unix:
@@ -246,7 +280,7 @@ def test_a_socket_handed_over_that_others_can_reach_needs_a_token_too(daemons: D
 def test_the_units_in_the_package_are_what_systemd_takes(daemons: Daemons) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
-        pytest.skip("there is no systemd-analyze to check the units with")
+        pytest.skip("no systemd-analyze to check the units with; bin/foreign.sh installs it where it can")
     for name in ("handicapper.service", "handicapper.socket"):
         text = resources.files("handicapper.bin").joinpath(name).read_text()
         # The programme need not be installed where systemd would look for it.
@@ -255,3 +289,15 @@ def test_the_units_in_the_package_are_what_systemd_takes(daemons: Daemons) -> No
     checked = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "handicapper" not in checked.stderr
+
+
+def test_the_units_in_the_package_name_the_same_socket() -> None:
+    """So that the service works alone and beside its socket, without a change."""
+    service, listening = (
+        resources.files("handicapper.bin").joinpath(name).read_text()
+        for name in ("handicapper.service", "handicapper.socket")
+    )
+    made = re.search(r"^ExecStart=(?:.*\\\n)*.*--unix (\S+)", service, re.MULTILINE)
+    handed_over = re.search(r"^ListenStream=(\S+)", listening, re.MULTILINE)
+    assert made is not None and handed_over is not None
+    assert made[1] == handed_over[1]

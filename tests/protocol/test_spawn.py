@@ -228,10 +228,90 @@ def impostor(state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return install
 
 
+HELD = """
+import os, sys
+print('cannot serve: the disk is on fire', file=sys.stderr, flush=True)
+if os.fork() == 0:  # holds both pipes open, as a helper that it started would
+    os.write(os.open({pid_file!r}, os.O_WRONLY | os.O_CREAT), str(os.getpid()).encode())
+    os.read(os.open({hold!r}, os.O_RDONLY), 1)
+    os._exit(0)
+{end}
+"""
+
+
+@pytest.fixture
+def held(state: Path, impostor: Any) -> Iterator[Any]:
+    """A daemon that ends as told, and leaves a child that holds its standard output and error."""
+    pid_file, hold = state.parent / "held", state.parent / "hold"
+    os.mkfifo(hold)
+    yield lambda end: impostor(HELD.format(pid_file=str(pid_file), hold=str(hold), end=end))
+    eventually(lambda: pid_file.exists() and pid_file.read_text() != "")
+    pid = int(pid_file.read_text())
+    hold.write_text(".")
+    eventually(lambda: not alive(pid))
+
+
+@pytest.mark.parametrize(
+    ("end", "told", "exit_code"),
+    [
+        ("sys.exit(75)", "ended before it was ready, with exit code 75", 75),
+        ("os.kill(os.getpid(), 9)", r"ended before it was ready, with exit code -9 \(SIGKILL\)", -9),
+    ],
+)
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_a_daemon_that_dies_at_its_start_is_told_at_once(
+    state: Path, held: Any, kind: str, end: str, told: str, exit_code: int
+) -> None:
+    """Also where its pipes stay open: not when the deadline passes, which here is an hour."""
+    held(end)
+    options = OPTIONS | {"ready_timeout_seconds": 3600.0}
+    with pytest.raises(DaemonError, match=f"(?s){told}.*the disk is on fire") as failed:
+        if kind == "blocking":
+            Client.spawn(state, **options)
+        else:
+            asyncio.run(AsyncClient.spawn(state, **options))
+    assert failed.value.exit_code == exit_code
+    assert failed.value.last_lines == ("cannot serve: the disk is on fire",)
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_a_daemon_that_dies_once_it_is_ready_is_told_with_its_exit_code(
+    state: Path, held: Any, kind: str
+) -> None:
+    held('print(\'{"unix": "/nowhere"}\', flush=True)\nsys.exit(70)')
+    with pytest.raises(
+        DaemonError, match=r"(?s)as soon as it was ready, with exit code 70.*on fire"
+    ) as failed:
+        if kind == "blocking":
+            Client.spawn(state, **OPTIONS)
+        else:
+            asyncio.run(AsyncClient.spawn(state, **OPTIONS))
+    assert failed.value.exit_code == 70
+    assert isinstance(failed.value.__cause__, ConnectionLostError)
+
+
+def test_a_daemon_that_closes_its_output_and_lives_on_is_killed(state: Path, impostor: Any) -> None:
+    impostor("import os, time\nos.close(1)\ntime.sleep(600)")
+    daemon = Daemon(state)
+    with pytest.raises(DaemonError, match="closed its standard output before it was ready, and was killed"):
+        daemon.wait_ready(DEADLINE_SECONDS)
+    assert not alive(daemon.pid)
+
+
+def test_lines_of_a_log_are_kept_whole_however_they_are_cut(state: Path, impostor: Any) -> None:
+    impostor(
+        "import os, sys\n"
+        "os.write(2, b'first li'); os.write(2, b'ne\\nsecond \\xff\\nlast, without an end')\nsys.exit(1)"
+    )
+    with pytest.raises(DaemonError) as failed:
+        Client.spawn(state, **OPTIONS)
+    assert failed.value.last_lines == ("first line", "second \ufffd", "last, without an end")
+
+
 def test_a_daemon_that_is_never_ready_is_killed(state: Path, impostor: Any) -> None:
     impostor("import sys, time\nprint('still replaying', file=sys.stderr, flush=True)\ntime.sleep(600)")
     daemon = Daemon(state)
-    eventually(lambda: len(daemon._lines) > 0)
+    eventually(lambda: len(daemon._log.last_lines) > 0)
     with pytest.raises(DaemonError, match=r"(?s)not ready within 0\.1 s and was killed.*still replaying"):
         daemon.wait_ready(0.1)
     assert not alive(daemon.pid)

@@ -189,11 +189,12 @@ def test_bad_prediction_is_refused_by_the_name_of_the_field(field: str, value: A
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"payouts": {"YES": nan}}, "payouts['YES']"),
-        ({"payouts": {"YES": 1.5}}, "payouts['YES']"),
+        ({"payouts": {"YES": nan}}, 'payouts["YES"]'),
+        ({"payouts": {"YES": 1.5}}, 'payouts["YES"]'),
         ({"payouts": {}}, "payouts"),
         ({"payouts": {f"l{n}": 0.0 for n in range(257)}}, "payouts"),
-        ({"payouts": {"": 1.0}}, "payouts"),
+        ({"payouts": {"": 1.0}}, "key of payouts"),
+        ({"payouts": {1: 1.0}}, "key of payouts"),
         ({"winner": ""}, "winner"),
         ({"winner": "YES", "void": True}, "payouts, winner, void"),
         ({"payouts": {"YES": 1.0}, "void": True}, "payouts, winner, void"),
@@ -279,8 +280,29 @@ def test_datetime_is_converted_to_the_microsecond(when: datetime) -> None:
     assert epoch + timedelta(microseconds=at_ns // 1000) == when
 
 
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (resolution(status="settled"), 'status was "settled"; expected "proposed", "disputed" or "final"'),
+        (prediction(price=Decimal("1.01")), 'price was "1.01"; expected the price of a claim that pays 1, from 0 to 1'),
+        (prediction(size=-1), "size was -1; expected an amount that is not negative"),
+        (prediction(size=1.5), 'a decimal string such as "0.58", with at most 18 digits on each side of the point'),
+        (prediction(size=1.5), '(a float is not exact); write "1.5"'),
+        (prediction(confidence=True), "confidence was true; expected a number from 0 to 1"),
+        (prediction(confidence=None), "confidence was nil; expected a number from 0 to 1"),
+        (prediction(metadata={"a": [None]}), 'metadata["a"] was [nil]; expected a string, a number, a boolean or nil'),
+        (prediction(metadata={1: "a"}), "key of metadata was 1; expected a string"),
+        (resolution(void=True, winner="YES"), 'void was {"payouts": nil, "winner": "YES", "void": true}; expected'),
+    ],
+)  # fmt: skip
+def test_a_text_is_one_for_callers_of_every_language(message: Any, said: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        check_input(message)
+    assert said in str(caught.value)
+
+
 def test_time_in_seconds_is_told_how_to_become_nanoseconds() -> None:
     """1,700,000,000 is a valid number of nanoseconds (1.7 s into 1970): only its text can help. A float is
     refused, which is what time.time() gives."""
-    with pytest.raises(InvalidValueError, match=r"seconds need × 10\*\*9"):
+    with pytest.raises(InvalidValueError, match="multiply seconds by 1000000000"):
         check_time("at", 1_700_000_000.5)

@@ -1,0 +1,116 @@
+"""A model that goes wrong, seen from outside: who subscribed is told over the socket, and who calls is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from handicapper.config import Supervision
+from handicapper.protocol import AsyncClient, Client
+from handicapper.protocol.calling.events import Event, ModelFailed, ModelRestarted
+from handicapper.protocol.errors import ModelFailedError
+
+from ..actors.helpers import POISON, raising_fold
+from .client_support import DEADLINE_SECONDS, SMALL, Serving, outcome, serving
+from .wire import Wire
+
+ONE_RESTART = replace(SMALL, supervision=Supervision(restarts_max=1, attempts_max=2))
+
+
+@pytest.fixture
+def server() -> Iterator[Serving]:
+    with serving(settings=ONE_RESTART) as made:
+        yield made
+
+
+@pytest.fixture
+def client(server: Serving) -> Iterator[Client]:
+    with Client(server.unix) as made:
+        made.record_outcome(outcome(0))
+        made.record_outcome(outcome(1, "other"))
+        yield made
+
+
+def fail_once(client: Client, number: int) -> None:
+    """Let the model meet an outcome that it cannot fold; the input itself is recorded."""
+    assert client.record_outcome(outcome(number, confidence=POISON)).seq > 0
+
+
+def test_a_restarted_and_a_failed_model_are_told_over_the_socket(client: Client) -> None:
+    told: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    client.subscribe(["models"], told.put)
+    with raising_fold():
+        fail_once(client, 2)
+        assert told.get(timeout=DEADLINE_SECONDS) == ModelRestarted(model_id="m")
+        fail_once(client, 3)
+        failed = told.get(timeout=DEADLINE_SECONDS)
+    assert isinstance(failed, ModelFailed) and failed.model_id == "m"
+    assert "the fold broke" in failed.reason
+    assert told.empty()
+    with pytest.raises(ModelFailedError, match="the fold broke"):
+        client.report("m")
+    assert client.statistics().models_failed == ("m",)
+    assert {model.model_id: model.status for model in client.models()} == {"m": "failed", "other": "running"}
+    assert client.record_outcome(outcome(4, "other")).scored == 1
+    assert client.report("other").n == 2
+
+
+def test_the_notifications_are_those_of_the_protocol(client: Client, server: Serving) -> None:
+    """By hand, as a client in another language reads them."""
+    with Wire(server.path) as wire:
+        wire.call("subscribe", {"topics": ["models"]})
+        with raising_fold():
+            fail_once(client, 2)
+            assert wire.event() == [2, "model_restarted", {"model_id": "m"}]
+            fail_once(client, 3)
+            kind, name, params = wire.event()
+    assert (kind, name) == (2, "model_failed")
+    assert params.keys() == {"model_id", "reason"}
+    assert params["model_id"] == "m"
+
+
+def test_a_stream_of_the_asyncio_client_tells_them_too(client: Client, server: Serving) -> None:
+    async def main() -> list[Event]:
+        told: list[Event] = []
+        async with (
+            asyncio.timeout(DEADLINE_SECONDS),
+            AsyncClient(server.unix) as other,
+            other.subscribe(["models"]) as events,
+        ):
+            with raising_fold():
+                for number in (2, 3):
+                    await other.record_outcome(outcome(number, confidence=POISON))
+                    told.append(await anext(events))
+        return told
+
+    restarted, failed = asyncio.run(main(), debug=True)
+    assert restarted == ModelRestarted(model_id="m")
+    assert isinstance(failed, ModelFailed) and failed.model_id == "m"
+
+
+def test_a_model_that_was_restarted_has_counted_everything_once(client: Client) -> None:
+    told: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    client.subscribe(["models"], told.put)
+    with raising_fold(times=1):
+        fail_once(client, 2)
+        assert told.get(timeout=DEADLINE_SECONDS) == ModelRestarted(model_id="m")
+        client.record_outcomes(outcome(number) for number in range(3, 50))
+    assert client.report("m").n == 49
+    assert client.verify().ok
+    assert told.empty()
+
+
+def test_who_subscribed_to_something_else_is_not_told(client: Client, server: Serving) -> None:
+    models: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    client.subscribe(["models"], models.put)
+    with Wire(server.path) as wire:
+        wire.call("subscribe", {"topics": ["drift"]})
+        with raising_fold():
+            fail_once(client, 2)
+            models.get(timeout=DEADLINE_SECONDS)
+        assert wire.call("ping") == "pong"
+        assert wire.events == []
