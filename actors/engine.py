@@ -10,6 +10,7 @@ from typing import Any
 from ..config import Settings, default_settings
 from ..protocol.errors import ClosedError, HandicapperError
 from .calls import Admission, Reply
+from .journal import Journal
 from .log import get_logger
 from .persister import Open, PersisterActor
 from .requests import TakeSnapshot
@@ -105,10 +106,10 @@ class Engine(Sending):
         self._started.append(self.persister)
         table = self.directory.table_of(self.settings.persistence.db_table, self._settings_given)
         request = Open(self.directory, self.settings, table, create and not self.directory.used, accept_loss)
-        restored, self.store = self.persister.ask(request)
+        restored, self.store, journal = self.persister.ask(request)
         for state in restored.states.values():
             self.roster.add(state)
-        self._start_others(restored)
+        self._start_others(restored, journal)
         self._follow_rules(restored)
         self._snapshot_timer = self._every_save_interval()
         self.replayed = restored.replayed
@@ -126,7 +127,7 @@ class Engine(Sending):
             quarantined=len(self.quarantined),
         )
 
-    def _start_others(self, restored: Restored) -> None:
+    def _start_others(self, restored: Restored, journal: Journal) -> None:
         settings, mailbox = self.settings, self.settings.limits.mailbox_messages_max
         stop_timeout = settings.supervision.stop_timeout_secs
 
@@ -137,6 +138,7 @@ class Engine(Sending):
                 settings,
                 self.roster,
                 self.persister,
+                journal,
                 self.pool,
                 self.clock,
                 self.watchers,

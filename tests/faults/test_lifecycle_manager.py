@@ -128,7 +128,7 @@ def test_a_failed_learner_is_told_loudly_once_and_goes_on_answering(daemons: Dae
         with daemon.connect() as peer:
             peer.call("record_outcome", outcome(1))
             # As a full disk: no file of the process may grow any more, or be written beyond that.
-            resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
             assert peer.refusal("record_outcome", outcome(2)).startswith("STORE_FAILED")
             failed = "FAILED, answering questions only: STORE_FAILED"
             until(lambda: manager.until("STATUS")["STATUS"].startswith(failed), "told that it has failed")
