@@ -12,9 +12,9 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from ..protocol.errors import StoreFailedError
+from ..protocol.errors import StoreFailedError, StoreFullError
 from .records import encode, number_key, seal
 from .runtime.future import LeanFuture
 from .state.entries import Entry
@@ -58,6 +58,12 @@ class Journal:
         self.commits = 0
         self.journal_bytes = 0
         self.failure: StoreFailedError | None = None
+        self.full: StoreFullError | None = None
+        """Why nothing can be accepted for now."""
+        self.became_full: Callable[[], object] = lambda: None
+        """Has somebody send the persister a ``Retry`` later."""
+        self._held: list[JournalBatch] = []
+        """Taken in and told to the models, but not durable, because the disk was full: written when it can be."""
         self._batch_inputs_max = batch_inputs_max
         self._committed = committed
         self.checkpoint_asked = False
@@ -98,29 +104,48 @@ class Journal:
             self._commit(batches)
         self._taken_over += len(batches)
 
+    def retry(self) -> bool:
+        """Try again to write what is held because the disk was full; returns whether all of it is durable."""
+        with self._going_through:
+            if self._held:
+                self._commit([])
+            return not self._held
+
     def _commit(self, batches: list[JournalBatch]) -> None:
         try:
             if self.failure is not None:
                 raise self.failure.with_traceback(None)
             expected = self.durable_seq + 1
-            for batch in batches:
+            for batch in (*self._held, *batches):
                 if batch.first_seq != expected:
                     raise StoreFailedError(
                         f"input {expected} was not handed to the journal; {batch.first_seq} was"
                     )
                 expected += len(batch.entries)
-            records = [record for batch in batches for record in self._chunks(batch)]
+            records = [record for batch in (*self._held, *batches) for record in self._chunks(batch)]
             if records:
                 self.journal_bytes += self.store.append(records)
                 self.commits += 1
                 self.durable_seq = expected - 1
+                self._held.clear()
                 self._committed()
+        except StoreFullError as error:
+            self.refuse_for_now(error)
+            self._held += [structs.replace(batch, replies=[]) for batch in batches]
+            _answer_all(batches, error)
+            return
         except Exception as error:  # noqa: BLE001  # whatever it was: none of these is durable
             self._refuse(batches, error)
             return
         for batch in batches:
             for future, value in batch.replies:
                 future.set(value)
+
+    def refuse_for_now(self, error: StoreFullError) -> None:
+        """There is no room, or no leave to write: nothing is accepted until a retry succeeds."""
+        known, self.full = self.full, error
+        if known is None:
+            self.became_full()
 
     def _refuse(self, batches: list[JournalBatch], error: Exception) -> None:
         """After a failed commit nothing is acknowledged any more, so that nothing can be lost unnoticed."""
@@ -129,10 +154,9 @@ class Journal:
                 f"the journal could not be written: {error!r}; nothing more is acknowledged"
             )
         self.failure = error
-        for batch in batches:
-            for future, _ in batch.replies:
-                future.set_exception((type(error), error, error.__traceback__))
-        batches[0].failed(error)
+        _answer_all(batches, error)
+        for batch in batches[:1]:
+            batch.failed(error)
 
     def _chunks(self, batch: JournalBatch) -> list[tuple[bytes, bytes]]:
         """Journal records of at most ``batch_inputs_max`` entries."""
@@ -142,3 +166,9 @@ class Journal:
             body = encode((batch.received_at_ns, batch.entries[start : start + size]))
             records.append((key, seal(key, body)))
         return records
+
+
+def _answer_all(batches: list[JournalBatch], error: StoreFailedError) -> None:
+    for batch in batches:
+        for future, _ in batch.replies:
+            future.set_exception((type(error), error, error.__traceback__))

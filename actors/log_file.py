@@ -23,7 +23,7 @@ from struct import Struct
 from typing import Final
 from zlib import crc32
 
-__all__ = ["LOG_PREFIX", "LogFile", "Record"]
+__all__ = ["LOG_PREFIX", "LogFile", "Record", "SyncFailedError"]
 
 Record = tuple[bytes, bytes]
 """(key, value); keys are eight bytes, big endian, ascending."""
@@ -75,6 +75,10 @@ def read_frame(data: bytes, start: int) -> tuple[list[Record], int] | None:
     return (records, end) if at == length else None
 
 
+class SyncFailedError(OSError):
+    """A sync failed: the kernel may have dropped what was written, and a later sync would not tell."""
+
+
 class _Segment:
     """One file, and how far it is written."""
 
@@ -92,8 +96,15 @@ class _Segment:
             growth = min(max(self.size, GROWTH_BYTES), GROWTH_BYTES_MAX)
             grown = max(self.size + growth, -(-wanted // GROWTH_BYTES) * GROWTH_BYTES)
             _write_all(self.fd, bytes(grown - self.size), self.size)
-            os.fsync(self.fd)
+            self.sync()
             self.size = grown
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        try:
+            os.fdatasync(self.fd)
+        except OSError as error:
+            raise SyncFailedError(error.errno, error.strerror) from error
 
 
 class LogFile:
@@ -171,7 +182,8 @@ class LogFile:
         """Write records behind those that are there, and make them durable. Returns the bytes written.
 
         Raises:
-            OSError: they may or may not be there; nothing more may be appended.
+            SyncFailedError: they may or may not be there; nothing more may be appended.
+            OSError: they could not be written; they may be appended again.
 
         """
         frame = frame_of(records)
@@ -181,7 +193,7 @@ class LogFile:
             self._segments.append(segment)
         segment.make_room(len(frame))
         _write_all(segment.fd, frame, segment.end)
-        os.fdatasync(segment.fd)
+        segment.sync()
         segment.end += len(frame)
         segment.last_key = records[-1][0]
         return len(frame)

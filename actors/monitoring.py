@@ -27,10 +27,11 @@ def statistics_of(engine: Engine) -> Statistics:
     supervisor: Any = engine.supervisor.cell.actor
     journal: Journal = persister.journal
     failure = journal.failure or router.failure
+    problem = failure or journal.full
     counters, book, snapshots = router.intake.counters, router.book, router.snapshots
     return Statistics(
-        state="failed" if failure is not None else "accepting",
-        failure=str(failure) if failure is not None else None,
+        state="failed" if failure is not None else "accepting" if problem is None else "degraded",
+        failure=None if problem is None else str(problem),
         seq=book.seq,
         durable_seq=journal.durable_seq,
         snapshot_seq=snapshots.seq,

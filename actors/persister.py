@@ -6,7 +6,6 @@ wait when it looks are one commit: under load the batches grow and an input cost
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from msgspec import Struct
 from pykka._envelope import Envelope
 
 from ..config import Settings
-from ..protocol.errors import StateDamagedError, StoreFailedError
+from ..protocol.errors import StateDamagedError, StoreFailedError, StoreFullError
 from .journal import Journal, JournalBatch
 from .log import get_logger
 from .records import DamagedRecordError, decode_loose, encode, key_number, number_key, seal, unseal
@@ -25,7 +24,7 @@ from .state.loose import Loose
 from .state_directory import StateDirectory
 from .store import Settled, SnapshotWrite, Store
 
-__all__ = ["Checkpoint", "Open", "PersisterActor", "WriteAhead", "WriteSnapshot", "run_key"]
+__all__ = ["Checkpoint", "Open", "PersisterActor", "Retry", "WriteAhead", "WriteSnapshot", "run_key"]
 
 MERGED_BYTES_MAX = 16 * 2**20
 """A merge takes a few times the memory of its runs, so runs beyond a million ids stay as they are: one more
@@ -46,6 +45,10 @@ class Open(Struct, frozen=True):
 
 class Checkpoint(Struct, frozen=True):
     """The store is to take over what the log holds; answers when it has."""
+
+
+class Retry(Struct, frozen=True):
+    """The disk was full: perhaps it is not any more."""
 
 
 class WriteAhead(Struct, frozen=True):
@@ -79,6 +82,8 @@ class PersisterActor(PooledActor):
         self.journal: Journal | None = None
         self._ahead = Settled()
         self._snapshot_seq = 0
+        self._left_ahead = False
+        """What was written ahead for a snapshot that failed is to be dropped before anything is for the next."""
 
     @property
     def failure(self) -> StoreFailedError | None:
@@ -112,6 +117,8 @@ class PersisterActor(PooledActor):
                 self._open(message, envelope.reply_to)
             elif isinstance(message, Checkpoint):
                 asked.append(envelope.reply_to)
+            elif isinstance(message, Retry):
+                self._retry()
             else:
                 raise TypeError(f"the persister cannot handle {message!r:.200}")
         self._commit(waiting)
@@ -126,8 +133,20 @@ class PersisterActor(PooledActor):
             assert self.journal is not None
             self.journal.commit(batches)
 
-    def _checkpoint(self, wanted: bool) -> None:
-        """Have the store take over what the log holds, if that is ``wanted`` or has become much."""
+    def _retry(self) -> None:
+        journal = self.journal
+        assert journal is not None
+        if journal.full is None:
+            return
+        # Both must have room before the next input is accepted.
+        if journal.retry() and self._checkpoint(True):
+            journal.full = None
+            _log.info("accepting again")
+        elif journal.failure is None:
+            journal.became_full()
+
+    def _checkpoint(self, wanted: bool) -> bool:
+        """Have the store take over what the log holds, if that is ``wanted`` or has become much; whether it did."""
         store, journal = self.store, self.journal
         if (
             store is None
@@ -135,14 +154,22 @@ class PersisterActor(PooledActor):
             or store.failed is not None
             or not (wanted or store.checkpoint_due)
         ):
-            return
+            return False
         journal.checkpoint_asked = False
         ahead, self._ahead = self._ahead, Settled()
         try:
+            self._drop_left_ahead()
             store.checkpoint(ahead)
+        except StoreFullError as error:
+            journal.refuse_for_now(error)
+            ahead += self._ahead
+            self._ahead = ahead
         except StoreFailedError as error:
             # What is in the log is durable; but nothing more may be, with a store that cannot be written.
             journal.failure = journal.failure or error
+        else:
+            return True
+        return False
 
     def _open(self, message: Open, reply_to: Any) -> None:
         try:
@@ -189,6 +216,9 @@ class PersisterActor(PooledActor):
         try:
             if self.failure is not None:
                 raise self.failure
+            if message.seq > self.durable_seq:
+                raise StoreFullError(f"input {message.seq} is not durable yet: no snapshot may hold it")
+            self._drop_left_ahead()
             write.index_run = message.index_run()
             write.settled += self._ahead
             if not write.replaces_all:
@@ -201,7 +231,11 @@ class PersisterActor(PooledActor):
                 if isinstance(error, StoreFailedError)
                 else StoreFailedError(f"snapshot failed: {error!r}")
             )
-            self._drop_ahead()
+            self._ahead, self._left_ahead = Settled(), True
+            assert self.journal is not None
+            self.journal.failure = self.journal.failure or self._store().failed
+            if isinstance(error, StoreFullError):
+                self.journal.refuse_for_now(error)
             message.done(failed, 0)
             return
         self._snapshot_seq = message.seq
@@ -209,15 +243,11 @@ class PersisterActor(PooledActor):
         message.done(None, sum(len(value) for table in tables for _, value in table))
         self._merge_index()
 
-    def _drop_ahead(self) -> None:
+    def _drop_left_ahead(self) -> None:
         """What was written ahead belongs to a snapshot that will not be: the next one puts it together otherwise."""
-        self._ahead = Settled()
-        store = self._store()
-        if store.failed is None:
-            with contextlib.suppress(StoreFailedError):
-                store.drop_settled_after(self._snapshot_seq)
-        assert self.journal is not None
-        self.journal.failure = self.journal.failure or store.failed
+        if self._left_ahead:
+            self._store().drop_settled_after(self._snapshot_seq)
+            self._left_ahead = False
 
     def _without(self, ordinals: list[int]) -> list[tuple[bytes, bytes]]:
         """The records of loose outcomes that hold one of these, made anew without them."""

@@ -156,8 +156,9 @@ class RouterActor(PooledActor):
             # With the end of the batch: in its place, a question between inputs would make a batch of each.
             self._after.append(message)
         elif isinstance(message, TakeSnapshot):
-            if self.failure is not None:
-                raise self.failure.with_traceback(None)
+            failure = self.failure or self._journal.full
+            if failure is not None:
+                raise failure.with_traceback(None)
             self._expire()
             self._flush()
             self.snapshots.want(message.reply)
@@ -181,7 +182,7 @@ class RouterActor(PooledActor):
 
     def _ready(self) -> None:
         """Raise if no input can be taken now."""
-        failure = self.failure or self._journal.failure
+        failure = self.failure or self._journal.failure or self._journal.full
         if failure is not None:
             raise failure.with_traceback(None)
         bound, refs = self._messages_max, self._roster.refs

@@ -14,6 +14,7 @@ once an fsync has failed the kernel may have dropped the pages, and only opening
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,8 +24,8 @@ from typing import Final
 import lmdb
 from msgspec import Struct
 
-from ..protocol.errors import ClosedError, StateDamagedError, StateError, StoreFailedError
-from .log_file import LogFile, Record
+from ..protocol.errors import ClosedError, StateDamagedError, StateError, StoreFailedError, StoreFullError
+from .log_file import LogFile, Record, SyncFailedError
 from .read_gate import ReadGate
 from .records import number_key, sealed_body
 from .state.id_index import look_up
@@ -42,6 +43,8 @@ _INDEX: Final = b"index"
 _QUARANTINE: Final = b"quarantine"
 _MIB: Final = 2**20
 _READ_BATCH: Final = 1024
+_PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Why a write could not even be begun: no room, or no leave. Nothing is in doubt then, and it may be tried again."""
 CHECKPOINT_BYTES: Final = 2 * 2**20
 """Journal bytes after which they are taken over from the log."""
 _UNFINISHED: Final = (
@@ -175,6 +178,7 @@ class Store:
         """Append journal records (ascending keys above all there) and make them durable. Returns the bytes written.
 
         Raises:
+            StoreFullError: there is no room, or no leave to write; they may be appended again.
             StoreFailedError: nothing of it counts, and nothing more will be written.
 
         """
@@ -183,7 +187,8 @@ class Store:
         try:
             size = self._log.append(records)
         except OSError as error:
-            raise self._fail(error) from error
+            passing = error.errno in _PASSING and not isinstance(error, SyncFailedError)
+            raise (self._full(error) if passing else self._fail(error)) from error
         self._add_to_tail(records)
         return size
 
@@ -322,7 +327,9 @@ class Store:
             except lmdb.MapFullError:
                 self._grow()
             except (lmdb.Error, OSError) as error:
-                raise self._fail(error) from error
+                # The environment is as it was, and what was to be taken over is in the log still.
+                passing = any(os.strerror(number) in str(error) for number in _PASSING)
+                raise (self._full(error) if passing else self._fail(error)) from error
         if tail:
             with self._tail_changing:
                 del self._tail[: len(tail)]
@@ -338,6 +345,12 @@ class Store:
             )
         with self._gate.alone():
             self._env.set_mapsize(size * 2)
+
+    def _full(self, error: object) -> StoreFullError:
+        return StoreFullError(
+            f"writing {self.path} is not possible now: {error}; nothing is accepted until it is, which is tried every "
+            "second. What was acknowledged is safe; make room"
+        )
 
     def _fail(self, error: object) -> StoreFailedError:
         self.failed = StoreFailedError(

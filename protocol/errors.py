@@ -32,6 +32,7 @@
             ├── StateDamagedError      STATE_DAMAGED: acknowledged data cannot be read
             ├── StateSchemaError       STATE_SCHEMA: written by another release
             └── StoreFailedError       STORE_FAILED: a write failed; nothing is acknowledged any more
+                └── StoreFullError     STORE_FULL: nothing is accepted until there is room, or leave, to write again
 
 The code travels over the wire as the first word of the error text and never changes its meaning
 (:func:`error_to_wire`, :func:`error_from_wire`).
@@ -71,6 +72,7 @@ __all__ = [
     "StateLockedError",
     "StateSchemaError",
     "StoreFailedError",
+    "StoreFullError",
     "TimedOutError",
     "TooDeepError",
     "TooLargeError",
@@ -312,6 +314,13 @@ class StoreFailedError(StateError):
     """A write or fsync failed: nothing can be acknowledged until the learner is opened again."""
 
     code = "STORE_FAILED"
+
+
+class StoreFullError(StoreFailedError):
+    """The disk is full, or may not be written for now. Nothing is accepted until it can be, which is tried again
+    and again; an input that was under way may take effect then, and repeating it is safe."""
+
+    code = "STORE_FULL"
 
 
 def error_to_wire(error: BaseException) -> tuple[int, str]:
