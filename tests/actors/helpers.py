@@ -119,6 +119,13 @@ def held(ref: Any) -> Iterator[None]:
         ref.cell.resume()
 
 
+def put(learner: Learner, table: bytes, key: bytes, value: bytes) -> None:
+    """Write a record behind the learner's back."""
+    store = learner._engine.store
+    with store._env.begin(write=True) as txn:
+        txn.put(key, value, db=store._tables[table])
+
+
 def take_over(learner: Learner) -> None:
     """All of the journal is in the store's environment, and nothing in its log only."""
     learner._engine.persister.ask(Checkpoint(), timeout=DEADLINE_SECONDS)

@@ -24,6 +24,7 @@ from .helpers import (
     outcome,
     pattern,
     prediction,
+    put,
     raising_fold,
     resolution,
     small_settings,
@@ -32,13 +33,6 @@ from .helpers import (
 )
 
 Open = Callable[..., Learner]
-
-
-def put(learner: Learner, table: bytes, key: bytes, value: bytes) -> None:
-    """Write a record behind the learner's back."""
-    store = learner._engine.store
-    with store._env.begin(write=True) as txn:
-        txn.put(key, value, db=store._tables[table])
 
 
 @contextmanager
