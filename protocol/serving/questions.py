@@ -18,7 +18,6 @@ from ..limits import PROTOCOL_VERSION
 from ..messages import DaemonStatistics, HelloReply, Subscription
 from ..methods import METHODS, TOPICS
 from .backend import Pending
-from .feed import Subscriber
 from .groups import ControlSlot, outcome_of
 from .runs import QuestionRun, Run
 
@@ -83,11 +82,8 @@ def _subscribe(session: Session, msgid: MsgId, params: p.Subscribe, _size_bytes:
             raise InvalidValueError("topics", topic, f"some of: {', '.join(TOPICS)}")
     if session.gone:
         return
-    feed = session.service.feed
-    feed.remove(session.subscriber)
-    session.subscriber = Subscriber(session, frozenset(topics), params.interval_ms) if topics else None
     session.answer(msgid, Subscription(topics=topics, interval_ms=params.interval_ms))
-    feed.add(session.subscriber)
+    session.service.feed.subscribe(session, frozenset(topics), params.interval_ms)
 
 
 # ----------------------------------------------------------------- questions

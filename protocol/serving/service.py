@@ -26,7 +26,7 @@ from .feed import Feed
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["Route", "Service"]
+__all__ = ["Route", "Service", "Timer"]
 
 BLOCKING_THREADS: Final = 2
 """Questions that take long (reports of all models, verify) are answered on threads, so many at a time."""
@@ -51,6 +51,14 @@ class Route(Struct, frozen=True):
 
 class _Flushed(Protocol):
     def flush(self) -> None: ...
+
+
+class Timer(Protocol):
+    """Something that is to be called later."""
+
+    def cancel(self) -> object:
+        """Do not call it."""
+        ...
 
 
 class Counters(Struct):
@@ -84,7 +92,7 @@ class Service:
         backend: Backend,
         limits: WireLimits,
         wake: Callable[[], object],
-        later: Callable[[float, Callable[[], object]], object],
+        later: Callable[[float, Callable[[], object]], Timer],
         config: Callable[[], ConfigReply],
         state_dir: str = "",
         token: bytes | None = None,
@@ -131,9 +139,9 @@ class Service:
             self._woken = True
             self._wake()
 
-    def later(self, seconds: float, action: Callable[[], object]) -> None:
+    def later(self, seconds: float, action: Callable[[], object]) -> Timer:
         """Have ``action()`` called on the loop in so many seconds, and what came of it written."""
-        self._later(seconds, lambda: self.post(action))
+        return self._later(seconds, lambda: self.post(action))
 
     def busy(self, requests: int) -> BusyError | None:
         """The error for so many requests too many, if they are."""

@@ -119,6 +119,19 @@ def test_only_what_was_subscribed_to_is_told(wire: Wire, listener: Wire, model: 
     assert listener.event() == [2, "model_resumed", {"model_id": model}]
 
 
+def test_what_had_changed_is_told_after_the_connection_subscribed_again(
+    wire: Wire, listener: Wire, model: str
+) -> None:
+    """Within the hour of the first subscription nothing is told; the second one's interval is over at once."""
+    listener.call("subscribe", {"topics": ["parameters"], "interval_ms": 3_600_000})
+    wire.call("record_outcome_batch", outcomes(model, 0, 50))
+    params = wire.call("get_adaptive_params", {"model_id": model})
+    assert listener.call("ping") == "pong"
+    listener.call("subscribe", {"topics": ["models", "parameters"], "interval_ms": 1})
+    while listener.event() != [2, "parameters_changed", {"model_id": model, "params": params}]:
+        pass
+
+
 def test_a_client_that_does_not_read_is_told_how_much_it_missed(
     wire: Wire, daemon: Daemon, model: str
 ) -> None:
