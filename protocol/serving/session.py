@@ -27,6 +27,7 @@ from ..limits import BAD_MESSAGES_MAX
 from ..log import get_logger
 from ..many import RequestParts, checked_messages, requests_of
 from ..validation import check_input
+from ..wording import shown
 from .batch_run import BatchRun
 from .groups import InputGroup, SignalGroup
 from .outgoing import TURN_UNITS, Edge, Outgoing
@@ -256,9 +257,7 @@ class Session(Outgoing):
 
     def _handle_other(self, route: Route, msgid: int | None, params: Raw, size_bytes: int) -> None:
         if msgid is None and not route.method.notifiable:
-            raise UnknownMethodError(
-                f"{route.method.name!r} cannot be sent as a notification; send a request"
-            )
+            raise UnknownMethodError(f"{route.method.name} cannot be sent as a notification; send a request")
         self.submit()
         decoded = route.decoder.decode(params)
         self.charge(size_bytes // PARAMS_BYTES_A_UNIT)
@@ -274,7 +273,7 @@ class Session(Outgoing):
         if not self.authenticated and name != "hello":
             raise UnauthenticatedError("this connection needs hello with the token before anything else")
         if route is None:
-            raise UnknownMethodError(f"no method has the name {name[:100]!r}; hello lists them")
+            raise UnknownMethodError(f"no method has the name {shown(name)}; hello lists them")
         if self.service.stopping:
             raise ClosedError("the server is stopping; connect to its successor and repeat the call")
 
