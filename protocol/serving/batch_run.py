@@ -120,8 +120,13 @@ class BatchRun(Slot):
         refused = tuple((i, result) for i, result in enumerate(results) if isinstance(result, Exception))
         if self._msgid is None:
             for index, error in refused:
-                session.answer_error(None, error, method, bytes(self._raws[index]))
-        elif self._signals:
+                session.answer_error(None, error, method, self._raws[index])
+            session.leave(1, self._size_bytes)
+            return
+        if refused:
+            index, error = refused[0]
+            session.log_items_refused(method, len(refused), error, self._raws[index])
+        if self._signals:
             decisions = tuple(None if isinstance(result, Exception) else result for result in results)
             session.answer(self._msgid, SignalBatch(decisions=decisions, errors=refused))
         else:

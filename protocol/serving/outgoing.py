@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..connection import encode, encode_error
-from ..errors import HandicapperError
-from ..log import get_logger
+from ..errors import HandicapperError, reason_of
+from ..log import debugging, get_logger
 from ..many import encode_receipts
 from .groups import HELD_RETRY_SECONDS, Slot
 from .service import Service
+from .subject import subject_of
 
 if TYPE_CHECKING:
     from .feed import Subscriber
@@ -25,6 +26,7 @@ TURN_UNITS: Final = 256
 ANSWER_BYTES_A_UNIT: Final = 2_048
 
 _log = get_logger("server")
+_debugging = debugging("server")
 
 
 class Edge(Protocol):
@@ -128,13 +130,32 @@ class Outgoing(ABC):
             # The first few, and then ever fewer: a client that sends nothing else must not fill the log.
             logged = self._refusals <= 10 or self._refusals & (self._refusals - 1) == 0
             self.service.refuse_notification(self.peer, method, error, message, logged)
-        else:
-            self.send_error(msgid, error)
+            return
+        if not isinstance(error, HandicapperError):
+            self._log_refusal(_log.error, "internal error", error, method, message, exc_info=error)
+        elif _debugging():
+            self._log_refusal(_log.debug, "request refused", error, method, message)
+        self.send_error(msgid, error)
+
+    def log_items_refused(self, method: str, count: int, first: BaseException, item: object) -> None:
+        """Log that so many items of a batch were refused, with the first of them."""
+        if _debugging():
+            self._log_refusal(_log.debug, "items refused", first, method, item, count=count)
+
+    def _log_refusal(
+        self,
+        log: Callable[..., Any],
+        event: str,
+        error: BaseException,
+        method: str,
+        message: object,
+        **more: object,
+    ) -> None:
+        subject = subject_of(method, message)
+        log(event, connection=self.peer, method=method, **subject, error=reason_of(error), **more)
 
     def send_error(self, msgid: int | None, error: BaseException) -> None:
         """An error answer."""
-        if not isinstance(error, HandicapperError):
-            _log.error("internal error", connection=self.peer, error=repr(error), exc_info=error)
         self._out.append(encode_error(msgid, error, self.errors_as_text))
 
     def push(self, notification: bytes) -> None:

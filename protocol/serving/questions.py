@@ -95,13 +95,13 @@ def _room(session: Session) -> None:
         raise full
 
 
-def _when_done(session: Session, msgid: MsgId, pending: Pending) -> None:
+def _when_done(session: Session, msgid: MsgId, method: str, params: object, pending: Pending) -> None:
     """Answer once it is done."""
 
     def done() -> None:
         result, error = outcome_of(pending)
         if error is not None:
-            session.send_error(msgid, error)
+            session.answer_error(msgid, error, method, params)
         else:
             session.answer(msgid, result)
         session.leave(1)
@@ -116,6 +116,8 @@ def _params_of(session: Session, msgid: MsgId, params: p.ModelAsOf, _size_bytes:
     _when_done(
         session,
         msgid,
+        "get_adaptive_params",
+        params,
         session.service.backend.get_adaptive_params_nowait(params.model_id, as_of=params.as_of),
     )
 
@@ -125,7 +127,7 @@ def _params_of_many(session: Session, msgid: MsgId, params: p.ModelIds, size_byt
     check_items("model_ids", len(params.model_ids), session.service.limits.batch_items_max)
     ask = session.service.backend.get_adaptive_params_nowait
     asks = [partial(ask, model, as_of=params.as_of) for model in params.model_ids]
-    return QuestionRun(session, msgid, asks, PARAMS_UNITS, size_bytes)
+    return QuestionRun(session, msgid, "get_adaptive_params_batch", asks, PARAMS_UNITS, size_bytes)
 
 
 def _draws(session: Session, params: p.Sample) -> int:
@@ -157,7 +159,7 @@ def _sampling(session: Session, params: p.Sample) -> Callable[[], Pending]:
 def _sample(session: Session, msgid: MsgId, params: p.Sample, _size_bytes: int) -> None:
     _room(session)
     session.charge(SELECTION_UNITS + _draws(session, params) // DRAWS_A_UNIT)
-    _when_done(session, msgid, _sampling(session, params)())
+    _when_done(session, msgid, "thompson_sample", params, _sampling(session, params)())
 
 
 def _sample_many(session: Session, msgid: MsgId, params: p.Samples, size_bytes: int) -> Run:
@@ -172,10 +174,11 @@ def _sample_many(session: Session, msgid: MsgId, params: p.Samples, size_bytes: 
             "samples", len(samples), f"at most {limits.draws_max} draws in all, not {draws}"
         )
     units = SELECTION_UNITS + draws // DRAWS_A_UNIT // max(len(samples), 1)
-    return QuestionRun(session, msgid, [_sampling(session, sample) for sample in samples], units, size_bytes)
+    asks = [_sampling(session, sample) for sample in samples]
+    return QuestionRun(session, msgid, "thompson_sample_batch", asks, units, size_bytes)
 
 
-def _slow(ask: Callable[[Session, Any], Any]) -> Answer:
+def _slow(method: str, ask: Callable[[Session, Any], Any]) -> Answer:
     """A question that takes long: asked on a thread."""
 
     def answer(session: Session, msgid: MsgId, params: Any, _size_bytes: int) -> None:
@@ -186,7 +189,7 @@ def _slow(ask: Callable[[Session, Any], Any]) -> Answer:
         def done(result: Any, error: BaseException | None) -> None:
             session.slow_questions -= 1
             if error is not None:
-                session.send_error(msgid, error)
+                session.answer_error(msgid, error, method, params)
             else:
                 session.answer(msgid, result)
             session.leave(1)
@@ -217,17 +220,17 @@ def _config(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: in
 # ------------------------------------------------------------------ controls
 
 
-def _control(send: Callable[[Session, Any], Pending]) -> Answer:
+def _control(method: str, send: Callable[[Session, Any], Pending]) -> Answer:
     def answer(session: Session, msgid: MsgId, params: Any, _size_bytes: int) -> None:
         _room(session)
-        ControlSlot(session, msgid, "control", lambda: send(session, params))
+        ControlSlot(session, msgid, method, params, lambda: send(session, params))
 
     return answer
 
 
 def _snapshot(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     _room(session)
-    _when_done(session, msgid, session.service.backend.snapshot_nowait())
+    _when_done(session, msgid, "snapshot", None, session.service.backend.snapshot_nowait())
 
 
 def _pause(session: Session, params: p.Pause) -> Pending:
@@ -250,18 +253,18 @@ ANSWERS: Final[dict[str, Answer]] = {
     "get_adaptive_params_batch": _params_of_many,
     "thompson_sample": _sample,
     "thompson_sample_batch": _sample_many,
-    "models": _slow(lambda session, params: session.service.backend.models(as_of=params.as_of)),
+    "models": _slow("models", lambda session, params: session.service.backend.models(as_of=params.as_of)),
     "report": _slow(
-        lambda session, params: session.service.backend.report(params.model_id, as_of=params.as_of)
+        "report", lambda session, params: session.service.backend.report(params.model_id, as_of=params.as_of)
     ),
-    "reports": _slow(lambda session, params: session.service.backend.reports(as_of=params.as_of)),
-    "verify": _slow(lambda session, _: session.service.backend.verify()),
+    "reports": _slow("reports", lambda session, params: session.service.backend.reports(as_of=params.as_of)),
+    "verify": _slow("verify", lambda session, _: session.service.backend.verify()),
     "statistics": _statistics,
     "dead_letters": _dead_letters,
     "config": _config,
     "snapshot": _snapshot,
-    "pause": _control(_pause),
-    "resume": _control(_resume),
-    "reset": _control(_reset),
+    "pause": _control("pause", _pause),
+    "resume": _control("resume", _resume),
+    "reset": _control("reset", _reset),
 }
 """(session, msgid, params) → answers, now or once it is known. A HandicapperError raised is the answer."""

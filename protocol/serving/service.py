@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from msgspec import Struct
 
 from ..decoding import ParamsDecoder
-from ..errors import BusyError, ClosedError
+from ..errors import BusyError, ClosedError, reason_of
 from ..limits import WireLimits
 from ..log import get_logger
 from ..many import ManyDecoder
@@ -22,6 +22,7 @@ from ..messages import ConfigReply, ServerStatistics
 from ..methods import METHODS, Method
 from .backend import Backend
 from .feed import Feed
+from .subject import readable, subject_of
 
 if TYPE_CHECKING:
     from .session import Session
@@ -193,8 +194,13 @@ class Service:
         """Count, keep and perhaps log what nobody can be told about."""
         self.counters.notifications_refused += 1
         if logged:
-            _log.warning("notification refused", connection=peer, method=method, error=str(error))
-        self.backend.add_dead_letter(f"server/{method}", error, message)
+            subject = subject_of(method, message)
+            _log.warning(
+                "notification refused", connection=peer, method=method, **subject, error=reason_of(error)
+            )
+        # Everybody may read dead letters; what hello brings may be the token.
+        kept = None if method == "hello" else readable(message)
+        self.backend.add_dead_letter(f"server/{method}", error, kept)
 
     def statistics(self) -> ServerStatistics:
         """What happened so far."""

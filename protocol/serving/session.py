@@ -27,7 +27,7 @@ from ..limits import BAD_MESSAGES_MAX
 from ..log import get_logger
 from ..many import RequestParts, checked_messages, requests_of
 from ..validation import check_input
-from ..wording import shown
+from ..wording import plain, shown
 from .batch_run import BatchRun
 from .groups import InputGroup, SignalGroup
 from .outgoing import TURN_UNITS, Edge, Outgoing
@@ -52,6 +52,9 @@ READ_AHEAD_BYTES: Final = 128 * 1024
 
 NEIGHBOURS_MIN: Final = 4
 """Fewer inputs are decoded one by one."""
+
+METHOD_CHARS_KEPT: Final = 60
+"""Of the name of a method that there is not."""
 
 _NOTHING: Final = Framer(0)
 """What connections that are gone have instead of their bytes."""
@@ -173,11 +176,10 @@ class Session(Outgoing):
                 self._gather(self._signals, self._inputs, route, msgid, params, raw)
             else:
                 self._handle_other(route, msgid, params, len(raw))
-        except HandicapperError as error:
-            self.charge(1)
-            self.answer_error(msgid, error, name, raw)
         except Exception as error:  # noqa: BLE001  # a defect of ours costs this call its answer, not more
-            self.answer_error(msgid, error, name, raw)
+            self.charge(1)
+            told = name if route is not None else plain(name, METHOD_CHARS_KEPT)
+            self.answer_error(msgid, error, told, params)
 
     def _handle_neighbours(self, messages: list[bytes]) -> list[bytes]:
         """Handle messages, inputs of one method that lie next to each other together; returns those that are left
@@ -227,10 +229,11 @@ class Session(Outgoing):
         if not any(isinstance(item, HandicapperError) for item in items):
             group.extend([msgid for _, msgid, _, _ in requests], items, size_bytes)
             return True
-        for (_, msgid, _, _), item, raw in zip(requests, items, messages, strict=True):
+        for (_, msgid, _, each), item, raw in zip(requests, items, messages, strict=True):
             if isinstance(item, HandicapperError):
                 self.charge(1)
-                group.add_refused(msgid, item, raw)
+                # A copy: the params are part of one large piece, which they would keep in memory.
+                group.add_refused(msgid, item, name, bytes(each), len(raw))
             else:
                 group.add(msgid, item, len(raw))
         return True
@@ -253,7 +256,7 @@ class Session(Outgoing):
             group.add(msgid, check_input(item.message()), len(raw))
         except HandicapperError as error:
             self.charge(1)
-            group.add_refused(msgid, error, raw)
+            group.add_refused(msgid, error, route.method.name, params, len(raw))
 
     def _handle_other(self, route: Route, msgid: int | None, params: Raw, size_bytes: int) -> None:
         if msgid is None and not route.method.notifiable:

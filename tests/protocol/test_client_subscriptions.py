@@ -68,10 +68,10 @@ def test_a_subscriber_is_told_in_order_on_a_thread_of_the_client_s(client: Clien
     client.subscribe(["models"], told)
     client.pause("m", until=1_800_000_000_000_000_000, reason="enough")
     client.resume("m")
-    client.reset("m")
+    client.reset("m", "new season")
     assert told.next() == ModelPaused(model_id="m", until=1_800_000_000_000_000_000, reason="enough")
     assert told.next() == ModelResumed(model_id="m")
-    assert told.next() == ModelReset(model_id="m")
+    assert told.next() == ModelReset(model_id="m", reason="new season")
     assert told.threads == {"handicapper-client"}
 
 

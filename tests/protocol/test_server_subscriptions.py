@@ -91,7 +91,7 @@ def test_what_an_operator_does_is_told_in_order(wire: Wire, listener: Wire, mode
     expected = [
         ("model_paused", {"model_id": model, "until": T0 + 10**15, "reason": "odd"}),
         ("model_resumed", {"model_id": model}),
-        ("model_reset", {"model_id": model}),
+        ("model_reset", {"model_id": model, "reason": "anew"}),
         ("model_paused", {"model_id": model, "until": None, "reason": ""}),
     ]
     assert [listener.event() for _ in expected] == [[2, name, params] for name, params in expected]
