@@ -52,9 +52,10 @@ class Edge(Protocol):
 class Outgoing(ABC):
     """The half of a :class:`.session.Session` that answers."""
 
-    def __init__(self, service: Service, peer: str, edge: Edge) -> None:
+    def __init__(self, service: Service, peer: str, edge: Edge, authenticated: bool) -> None:
         self.service = service
         self.peer = peer
+        self.authenticated = authenticated
         self.errors_as_text = False
         self.in_flight = 0
         """Requests not yet answered."""
@@ -128,8 +129,12 @@ class Outgoing(ABC):
         if msgid is None:
             self._refusals += 1
             # The first few, and then ever fewer: a client that sends nothing else must not fill the log.
-            logged = self._refusals <= 10 or self._refusals & (self._refusals - 1) == 0
-            self.service.refuse_notification(self.peer, method, error, message, logged)
+            few = self._refusals <= 10 or self._refusals & (self._refusals - 1) == 0
+            # Nor may a stranger, or push those of others out of the dead letters.
+            known = self.authenticated
+            self.service.refuse_notification(
+                self.peer, method, error, message, few if known else self._refusals == 1, known
+            )
             return
         if not isinstance(error, HandicapperError):
             self._log_refusal(_log.error, "internal error", error, method, message, exc_info=error)

@@ -189,18 +189,19 @@ class Service:
         self._blocking.submit(run)
 
     def refuse_notification(
-        self, peer: str, method: str, error: BaseException, message: object, logged: bool
+        self, peer: str, method: str, error: BaseException, message: object, logged: bool, kept: bool
     ) -> None:
-        """Count, keep and perhaps log what nobody can be told about."""
+        """Count, and perhaps log and keep as a dead letter, what nobody can be told about."""
         self.counters.notifications_refused += 1
         if logged:
             subject = subject_of(method, message)
             _log.warning(
                 "notification refused", connection=peer, method=method, **subject, error=reason_of(error)
             )
-        # Everybody may read dead letters; what hello brings may be the token.
-        kept = None if method == "hello" else readable(message)
-        self.backend.add_dead_letter(f"server/{method}", error, kept)
+        if kept:
+            # Everybody may read dead letters; what hello brings may be the token.
+            told = None if method == "hello" else readable(message)
+            self.backend.add_dead_letter(f"server/{method}", error, told)
 
     def statistics(self) -> ServerStatistics:
         """What happened so far."""

@@ -53,6 +53,9 @@ READ_AHEAD_BYTES: Final = 128 * 1024
 NEIGHBOURS_MIN: Final = 4
 """Fewer inputs are decoded one by one."""
 
+STRANGE_NOTIFICATIONS_MAX: Final = 10
+"""Refused notifications of a connection that has not brought the token, after which it is given up."""
+
 METHOD_CHARS_KEPT: Final = 60
 """Of the name of a method that there is not."""
 
@@ -66,8 +69,7 @@ class Session(Outgoing):
     """The server's side of one connection."""
 
     def __init__(self, service: Service, peer: str, edge: Edge, needs_token: bool = False) -> None:
-        super().__init__(service, peer, edge)
-        self.authenticated = not needs_token
+        super().__init__(service, peer, edge, authenticated=not needs_token)
         self.framer = Framer(service.limits.message_bytes_max)
         self.ended = False
         """The client will send no more."""
@@ -180,6 +182,8 @@ class Session(Outgoing):
             self.charge(1)
             told = name if route is not None else plain(name, METHOD_CHARS_KEPT)
             self.answer_error(msgid, error, told, params)
+            if msgid is None and not self.authenticated and self._refusals >= STRANGE_NOTIFICATIONS_MAX:
+                self.fail(UnauthenticatedError(f"{self._refusals} notifications came and no token"), None)
 
     def _handle_neighbours(self, messages: list[bytes]) -> list[bytes]:
         """Handle messages, inputs of one method that lie next to each other together; returns those that are left
