@@ -64,7 +64,11 @@ class BatchRun(Slot):
                 places.append(index)
                 items.append(item)
         self._under_way += 1
-        self._send(places, items)
+        place = self._session.held.place()
+        if self._msgid is None and self._session.held.active:
+            self._session.held.hold(place, lambda: self._send(place, places, items))
+        else:
+            self._send(place, places, items)
         return self._next < len(self._raws)
 
     def _piece(self, start: int, end: int) -> list[Any]:
@@ -82,30 +86,32 @@ class BatchRun(Slot):
                 items.append(error)
         return items
 
-    def _send(self, places: list[int], items: list[Any]) -> None:
+    def _send(self, place: int, places: list[int], items: list[Any]) -> None:
         service = self._session.service
         backend = service.backend
         if not items:
-            self._piece_done(places, items, [], None)
+            self._piece_done(place, places, items, [], None)
             return
         try:
             send = backend.process_checked_nowait if self._signals else backend.record_checked_nowait
             pending = send(items)
         except Exception as error:  # noqa: BLE001  # whatever it is, the client gets it
-            self._piece_done(places, items, [], error)
+            self._piece_done(place, places, items, [], error)
             return
-        pending.add_done_callback(lambda done: service.post(self._settled, places, items, done))
+        self._session.held.sent()
+        pending.add_done_callback(lambda done: service.post(self._settled, place, places, items, done))
 
-    def _settled(self, places: list[int], items: list[Any], pending: Pending) -> None:
+    def _settled(self, place: int, places: list[int], items: list[Any], pending: Pending) -> None:
         results, error = outcome_of(pending)
-        self._piece_done(places, items, results or [], error)
+        self._piece_done(place, places, items, results or [], error)
+        self._session.held.came_back()
 
     def _piece_done(
-        self, places: list[int], items: list[Any], results: list[Any], error: BaseException | None
+        self, place: int, places: list[int], items: list[Any], results: list[Any], error: BaseException | None
     ) -> None:
         if isinstance(error, BusyError) and self._msgid is None:
             # Nobody can be told to come again, so we do.
-            self._session.hold(lambda: self._send(places, items))
+            self._session.held.hold(place, lambda: self._send(place, places, items))
             return
         for place, result in zip(places, [error] * len(places) if error else results, strict=True):
             self._results[place] = result

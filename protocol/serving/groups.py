@@ -4,7 +4,7 @@ Each is a :class:`Slot`: slots are answered in the order in which they were take
 at once waits for those before it.
 
 A group that finds the learner full answers its requests BUSY, and keeps its notifications, whose senders
-could not be told: they are tried again until there is room, and meanwhile the session takes in nothing more.
+could not be told (:mod:`.held`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from .backend import Pending
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["HELD_RETRY_SECONDS", "ControlSlot", "InputGroup", "SignalGroup", "Slot", "outcome_of"]
-
-HELD_RETRY_SECONDS: Final = 0.02
+__all__ = ["ControlSlot", "InputGroup", "SignalGroup", "Slot", "outcome_of"]
 
 _RECEIPTS: Final = {Receipt}
 
@@ -59,16 +57,18 @@ class Slot:
 class InputGroup(Slot):
     """Inputs that lie next to each other in what a connection sent."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, place: int | None = None) -> None:
         self._session = session
+        self._place = place
+        """In the order in which groups are handed on; that of the first attempt, if this is another one."""
         self.msgids: list[int | None] = []
         self._items: list[Any] = []
         self._size_bytes = 0
         self._refused: dict[int, tuple[BaseException, str]] = {}
         """By place: what is wrong with one that cannot be handed on, and the method it was sent to."""
         self._error: BaseException | None = None
-        self._held = False
-        """Its notifications are to be handed on again."""
+        self._kept = False
+        """Its notifications are held, to be handed on again."""
         self._results: list[Any] = []
 
     def add(self, msgid: int | None, item: Any, size_bytes: int) -> None:
@@ -98,31 +98,29 @@ class InputGroup(Slot):
         session = self._session
         full = session.service.busy(len(self.msgids))
         session.enter(self, len(self.msgids), self._size_bytes)
+        if self._place is None:
+            self._place = session.held.place()
         valid = self._valid()
         if full is not None or not valid:
-            self._refused_at_once(full)
+            self._settle(full, [])
             return
         try:
             pending = self._send(valid)
         except Exception as error:  # noqa: BLE001  # whatever it is, the clients get it
-            self._refused_at_once(error)
+            self._settle(error, [])
             return
+        session.held.sent()
         pending.add_done_callback(lambda done: session.service.post(self._done, done))
 
-    def _refused_at_once(self, error: BaseException | None) -> None:
-        # Held now and not when it is answered: what the connection sent behind it must not go first.
-        if isinstance(error, BusyError):
-            self._hold_notifications()
-        self._settle(error, [])
-
     def _hold_notifications(self) -> None:
-        kept = type(self)(self._session)
+        assert self._place is not None
+        kept = type(self)(self._session, self._place)
         for index, msgid in enumerate(self.msgids):
             if msgid is None and index not in self._refused:
                 kept.add(None, self._items[index], 0)
         if kept.msgids:
-            self._session.hold(kept.submit)
-            self._held = True
+            self._session.held.hold(self._place, kept.submit)
+            self._kept = True
 
     def _valid(self) -> list[Any]:
         if not self._refused:
@@ -139,8 +137,12 @@ class InputGroup(Slot):
     def _done(self, pending: Pending) -> None:
         results, error = outcome_of(pending)
         self._settle(error, results or [])
+        self._session.held.came_back()
 
     def _settle(self, error: BaseException | None, results: list[Any]) -> None:
+        # Held now and not when it is answered: what the connection sent behind it must not go first.
+        if isinstance(error, BusyError):
+            self._hold_notifications()
         self._error, self._results = error, results
         self._session.settle(self)
 
@@ -167,14 +169,12 @@ class InputGroup(Slot):
 
     def _emit_mixed(self, error: BaseException | None) -> None:
         session, results = self._session, iter(self._results)
-        if isinstance(error, BusyError) and not self._held:
-            self._hold_notifications()
         for index, (msgid, item) in enumerate(zip(self.msgids, self._items, strict=True)):
             if index in self._refused:
                 session.answer_error(msgid, *self._refused[index], item)
                 continue
             result = error or next(results)
-            if msgid is None and result is error and self._held:
+            if msgid is None and result is error and self._kept:
                 continue
             if isinstance(result, BaseException):
                 session.answer_error(msgid, result, self._method_of(item), item)

@@ -11,7 +11,8 @@ from ..connection import encode, encode_error
 from ..errors import HandicapperError, reason_of
 from ..log import debugging, get_logger
 from ..many import encode_receipts
-from .groups import HELD_RETRY_SECONDS, Slot
+from .groups import Slot
+from .held import Held
 from .service import Service
 from .subject import subject_of
 
@@ -71,7 +72,8 @@ class Outgoing(ABC):
         self._budget = TURN_UNITS
         self._refusals = 0
         self._out: list[bytes] = []
-        self._held: list[Callable[[], object]] = []
+        self.held = Held(self)
+        """Notifications there was no room for; nothing more is taken in before they are."""
         self._slots: deque[Slot] = deque()
         """What is answered in order, oldest first."""
 
@@ -166,19 +168,4 @@ class Outgoing(ABC):
     def push(self, notification: bytes) -> None:
         """A notification to the client."""
         self._out.append(notification)
-        self.service.touch(self)
-
-    def hold(self, again: Callable[[], object]) -> None:
-        """Hand notifications on later that there is no room for now; nothing more is taken in before they are."""
-        if not self._held:
-            self.service.later(HELD_RETRY_SECONDS, self._retry_held)
-        self._held.append(again)
-
-    def _retry_held(self) -> None:
-        held, self._held = self._held, []
-        for place, again in enumerate(held):
-            again()
-            if self._held:  # still no room: the others keep their order behind it
-                self._held += held[place + 1 :]
-                break
         self.service.touch(self)

@@ -100,6 +100,8 @@ class Service:
     ) -> None:
         self.backend = backend
         self.limits = limits
+        # More at once would find no room even if nobody else sent anything.
+        self.session_in_flight_max = min(limits.in_flight_per_connection_max, limits.in_flight_requests_max)
         self.config = config
         self.state_dir = state_dir
         self.token = token

@@ -100,8 +100,8 @@ class Session(Outgoing):
         return (
             self.blocked
             or self.faulty
-            or bool(self._held)
-            or self.in_flight >= self.service.limits.in_flight_per_connection_max
+            or self.held.active
+            or self.in_flight >= self.service.session_in_flight_max
             or self.in_flight_bytes >= IN_FLIGHT_BYTES_MAX
             or self.slow_questions >= SLOW_QUESTIONS_MAX
         )
@@ -114,7 +114,7 @@ class Session(Outgoing):
         queue, framer = self._queue, self.framer
         self._budget = TURN_UNITS
         # Inputs are counted in when they are handed on, all of the turn together.
-        room = self.service.limits.in_flight_per_connection_max - self.in_flight
+        room = self.service.session_in_flight_max - self.in_flight
         if not queue:
             messages = framer.next_messages(TURN_UNITS)
             if messages:
@@ -161,21 +161,24 @@ class Session(Outgoing):
         except BadCall as bad:
             self._bad(bad)
             return
-        self._bad_in_a_row = 0
         service = self.service
+        route = service.routes.get(name)
+        if not self._goes_on(route):
+            self._queue.appendleft(raw)
+            return
+        self._bad_in_a_row = 0
         if msgid is None:
             service.counters.notifications += 1
         else:
             service.counters.requests += 1
-        route = service.routes.get(name)
         try:
             if route is None or not self.authenticated or service.stopping:
                 self._refuse(route, name)
             assert route is not None
             if route.kind == "input":
-                self._gather(self._inputs, self._signals, route, msgid, params, raw)
+                self._gather(self._inputs, route, msgid, params, raw)
             elif route.kind == "signal":
-                self._gather(self._signals, self._inputs, route, msgid, params, raw)
+                self._gather(self._signals, route, msgid, params, raw)
             else:
                 self._handle_other(route, msgid, params, len(raw))
         except Exception as error:  # noqa: BLE001  # a defect of ours costs this call its answer, not more
@@ -194,24 +197,28 @@ class Session(Outgoing):
         names = [name for _, _, name, _ in requests]
         start, count = 0, len(names)
         alike = names.count(names[0]) == count
+        one_by_one_to = 0
         while start < count and self._budget > 0 and self._run is None and not self._stuck():
-            name, end = names[start], start + 1
-            if alike:
-                end = count
-            else:
-                while end < count and names[end] == name:
-                    end += 1
-            if not self._take_neighbours(name, requests[start:end], messages[start:end]):
-                end = start + 1
-                self._budget -= 1
-                self._handle(messages[start])
-            start = end
+            if start >= one_by_one_to:
+                end = count if alike else _end_of_run(names, start)
+                route = self.service.routes.get(names[start])
+                if not self._goes_on(route):
+                    break
+                if self._take_neighbours(route, requests[start:end], messages[start:end]):
+                    start = end
+                    continue
+                # Not tried again with one less: that would decode every message once for each before it.
+                one_by_one_to = end
+            self._budget -= 1
+            self._handle(messages[start])
+            start += 1
         return messages[start:]
 
-    def _take_neighbours(self, name: str, requests: list[RequestParts], messages: list[bytes]) -> bool:
+    def _take_neighbours(
+        self, route: Route | None, requests: list[RequestParts], messages: list[bytes]
+    ) -> bool:
         """Take in requests of one method, if they are inputs or signals and there is nothing special about them."""
         service, count = self.service, len(requests)
-        route = service.routes.get(name)
         if count < NEIGHBOURS_MIN or route is None or not self.authenticated or service.stopping:
             return False
         signals = route.kind == "signal"
@@ -225,10 +232,7 @@ class Session(Outgoing):
         self._bad_in_a_row = 0
         size_bytes = sum(map(len, messages))
         self.charge(count + size_bytes // PARAMS_BYTES_A_UNIT)
-        group, other = (self._signals, self._inputs) if signals else (self._inputs, self._signals)
-        if other.msgids:
-            self.submit()
-            group = self._signals if signals else self._inputs
+        group = self._signals if signals else self._inputs
         items = checked_messages(params)
         if not any(isinstance(item, HandicapperError) for item in items):
             group.extend([msgid for _, msgid, _, _ in requests], items, size_bytes)
@@ -237,17 +241,22 @@ class Session(Outgoing):
             if isinstance(item, HandicapperError):
                 self.charge(1)
                 # A copy: the params are part of one large piece, which they would keep in memory.
-                group.add_refused(msgid, item, name, bytes(each), len(raw))
+                group.add_refused(msgid, item, route.method.name, bytes(each), len(raw))
             else:
                 group.add(msgid, item, len(raw))
         return True
 
-    def _gather(
-        self, group: InputGroup, other: InputGroup, route: Route, msgid: int | None, params: Raw, raw: bytes
-    ) -> None:
-        """Decode an input and put it with its like."""
-        if other.msgids:
+    def _goes_on(self, route: Route | None) -> bool:
+        """Hand on what was gathered, unless a call of this route may join it; False if there was no room for it:
+        then nothing may be taken in behind it."""
+        kind = None if route is None else route.kind
+        if (kind != "input" and self._inputs.msgids) or (kind != "signal" and self._signals.msgids):
             self.submit()
+            return not self.held.active
+        return True
+
+    def _gather(self, group: InputGroup, route: Route, msgid: int | None, params: Raw, raw: bytes) -> None:
+        """Decode an input and put it with its like."""
         try:
             try:
                 # In the form that the last ones had; if it is the other one, that is found out.
@@ -265,7 +274,6 @@ class Session(Outgoing):
     def _handle_other(self, route: Route, msgid: int | None, params: Raw, size_bytes: int) -> None:
         if msgid is None and not route.method.notifiable:
             raise UnknownMethodError(f"{route.method.name} cannot be sent as a notification; send a request")
-        self.submit()
         decoded = route.decoder.decode(params)
         self.charge(size_bytes // PARAMS_BYTES_A_UNIT)
         if route.kind == "batch":
@@ -327,7 +335,7 @@ class Session(Outgoing):
             if not self._finished:
                 self.service.counters.bytes_out += len(data)
                 self._edge.send(data)
-        left = bool(self._queue or self._run or self._held or self.framer.pending)
+        left = bool(self._queue or self._run or self.held.active or self.framer.pending)
         if self.has_work:
             self._edge.turn_soon()
         if self._finished:
@@ -349,3 +357,11 @@ class Session(Outgoing):
         self._finished = True
         self.blocked = False
         self.service.touch(self)
+
+
+def _end_of_run(names: list[str], start: int) -> int:
+    """Where the names that are like the first one end."""
+    end = start + 1
+    while end < len(names) and names[end] == names[start]:
+        end += 1
+    return end
