@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..decoding import check_items
-from ..errors import BusyError, HandicapperError
+from ..errors import BusyError
 from ..many import checked_messages
 from ..messages import BatchResult, SignalBatch
 from .backend import Pending
@@ -56,7 +56,7 @@ class BatchRun(Slot):
         places: list[int] = []
         items: list[Any] = []
         for index, item in enumerate(self._piece(start, end), start):
-            if isinstance(item, HandicapperError):
+            if isinstance(item, Exception):
                 forget_value(item)
                 self._session.charge(1)
                 self._results[index] = item
@@ -82,7 +82,7 @@ class BatchRun(Slot):
         for raw in raws:
             try:
                 items += checked_messages([self._route.item_decoder.decode(raw)])
-            except HandicapperError as error:
+            except Exception as error:  # noqa: BLE001  # a defect of ours costs this item its place
                 items.append(error)
         return items
 

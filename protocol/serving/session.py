@@ -16,7 +16,6 @@ from ..connection import BadCall, call_of, msgid_of_head
 from ..decoding import DECODE_ERRORS, is_array, one_map
 from ..errors import (
     ClosedError,
-    HandicapperError,
     ProtocolError,
     TimedOutError,
     UnauthenticatedError,
@@ -123,7 +122,8 @@ class Session(Outgoing):
                 room -= len(messages)
                 messages = self._handle_neighbours(messages)
                 room += len(messages)
-            queue.extend(messages)
+            if not self.faulty:
+                queue.extend(messages)
         if self._run is not None:
             self._advance()
         while queue and self._budget > 0 and room > 0 and self._run is None and not self._stuck():
@@ -234,11 +234,11 @@ class Session(Outgoing):
         self.charge(count + size_bytes // PARAMS_BYTES_A_UNIT)
         group = self._signals if signals else self._inputs
         items = checked_messages(params)
-        if not any(isinstance(item, HandicapperError) for item in items):
+        if not any(isinstance(item, Exception) for item in items):
             group.extend([msgid for _, msgid, _, _ in requests], items, size_bytes)
             return True
         for (_, msgid, _, each), item, raw in zip(requests, items, messages, strict=True):
-            if isinstance(item, HandicapperError):
+            if isinstance(item, Exception):
                 self.charge(1)
                 # A copy: the params are part of one large piece, which they would keep in memory.
                 group.add_refused(msgid, item, route.method.name, bytes(each), len(raw))
@@ -267,7 +267,7 @@ class Session(Outgoing):
             if len(raw) > PARAMS_BYTES_A_UNIT:
                 self.charge(len(raw) // PARAMS_BYTES_A_UNIT)
             group.add(msgid, check_input(item.message()), len(raw))
-        except HandicapperError as error:
+        except Exception as error:  # noqa: BLE001  # answered in its place, a defect of ours as well
             self.charge(1)
             group.add_refused(msgid, error, route.method.name, params, len(raw))
 
