@@ -18,7 +18,8 @@ from .connection import REQUEST, RESPONSE, MsgId, encode
 from .decoding import DECODE_ERRORS, is_array
 from .messages import Receipt, TradeOutcome
 from .params import OutcomeParams, array_form, strict_form
-from .validation import ID_BYTES_MAX, LABEL_BYTES_MAX, MONEY_DIGITS_MAX, TIME_NS_MAX, TIME_NS_MIN, check_input
+from .validation import check_input
+from .values import ID_BYTES_MAX, LABEL_BYTES_MAX, MONEY_DIGITS_MAX, TIME_NS_MAX, TIME_NS_MIN
 
 __all__ = ["ManyDecoder", "RequestParts", "checked_messages", "encode_receipts", "requests_of"]
 

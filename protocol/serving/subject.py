@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from ..decoding import DECODE_ERRORS, generic
 from ..methods import METHODS
-from ..validation import ID_BYTES_MAX
+from ..values import ID_BYTES_MAX
 from ..wording import plain
 
 __all__ = ["readable", "subject_of"]

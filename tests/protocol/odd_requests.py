@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from handicapper.protocol.validation import TIME_NS_MAX, TIME_NS_MIN
+from handicapper.protocol.values import TIME_NS_MAX, TIME_NS_MIN
 
 from .inputs import T0, outcome, prediction, resolution
 from .wire import Raw, notification, pack, pairs, request
