@@ -17,6 +17,8 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run on a loop of its own, in debug mode: what is forgotten there is a warning, and so a failure."""
 
     async def bounded() -> T:
+        # A warning for what takes long would be one for a busy machine.
+        asyncio.get_running_loop().slow_callback_duration = DEADLINE_SECONDS
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await main
 
