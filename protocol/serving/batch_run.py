@@ -12,8 +12,8 @@ from .backend import Pending
 from .groups import Slot, forget_value, outcome_of
 
 if TYPE_CHECKING:
+    from .outgoing import Outgoing
     from .service import Route
-    from .session import Session
 
 __all__ = ["PIECE_ITEMS", "BatchRun"]
 
@@ -31,7 +31,7 @@ class BatchRun(Slot):
     """
 
     def __init__(
-        self, session: Session, route: Route, msgid: int | None, params: Any, size_bytes: int
+        self, session: Outgoing, route: Route, msgid: int | None, params: Any, size_bytes: int
     ) -> None:
         field = route.method.params.__struct_fields__[0]
         self._raws: list[Any] = getattr(params, field)

@@ -15,8 +15,8 @@ from ..log import get_logger
 from .groups import outcome_of
 
 if TYPE_CHECKING:
+    from .outgoing import Outgoing
     from .service import Service, Timer
-    from .session import Session
 
 __all__ = ["EVENTS_WAITING_MAX", "Feed", "Subscriber"]
 
@@ -38,7 +38,7 @@ _log = get_logger("server")
 class Subscriber:
     """What one connection wants to hear, and what waits for it."""
 
-    def __init__(self, session: Session, topics: frozenset[str], interval_ms: int) -> None:
+    def __init__(self, session: Outgoing, topics: frozenset[str], interval_ms: int) -> None:
         self.session = session
         self.topics = topics
         self.interval_seconds = interval_ms / 1000
@@ -99,7 +99,7 @@ class Feed:
         self._subscribers: dict[Subscriber, None] = {}
         self._unwatch: Callable[[], None] | None = None
 
-    def subscribe(self, session: Session, topics: frozenset[str], interval_ms: int) -> None:
+    def subscribe(self, session: Outgoing, topics: frozenset[str], interval_ms: int) -> None:
         """Tell a session what changes from now on, of these topics instead of those before; of none: nothing."""
         subscriber = session.subscriber
         if not topics:

@@ -17,7 +17,7 @@ from ..messages import MarketResolved, Prediction, Receipt, TradeOutcome
 from .backend import Pending
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .outgoing import Outgoing
 
 __all__ = ["ControlSlot", "InputGroup", "SignalGroup", "Slot", "outcome_of"]
 
@@ -57,7 +57,7 @@ class Slot:
 class InputGroup(Slot):
     """Inputs that lie next to each other in what a connection sent."""
 
-    def __init__(self, session: Session, place: int | None = None) -> None:
+    def __init__(self, session: Outgoing, place: int | None = None) -> None:
         self._session = session
         self._place = place
         """In the order in which groups are handed on; that of the first attempt, if this is another one."""
@@ -196,7 +196,7 @@ class ControlSlot(Slot):
     """One pause, resume or reset."""
 
     def __init__(
-        self, session: Session, msgid: int | None, method: str, params: object, send: Callable[[], Pending]
+        self, session: Outgoing, msgid: int | None, method: str, params: object, send: Callable[[], Pending]
     ) -> None:
         self._session = session
         self._msgid = msgid

@@ -9,7 +9,7 @@ from .backend import Pending
 from .groups import outcome_of
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .outgoing import Outgoing
 
 __all__ = ["QuestionRun", "Run"]
 
@@ -39,7 +39,7 @@ class QuestionRun:
 
     def __init__(
         self,
-        session: Session,
+        session: Outgoing,
         msgid: int | None,
         method: str,
         asks: Sequence[Callable[[], Pending]],

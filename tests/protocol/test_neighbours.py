@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from handicapper.protocol.limits import WireLimits
 from handicapper.protocol.many import ManyDecoder
-from handicapper.protocol.serving import outgoing, session
+from handicapper.protocol.serving import outgoing, session, taking
 from handicapper.protocol.serving.session import Session
 
 from .fuzz_harness import Harness, MemoryBackend
@@ -35,12 +35,13 @@ TURNS = st.sampled_from([1, 2, 5, 7, 256])
 
 @contextmanager
 def changed(**names: Any) -> Iterator[None]:
-    """Attributes of the session's module (those of the other half, too) that hold for a while."""
+    """Attributes of the session's modules that hold for a while, in each that has them."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in names.items():
-            patch.setattr(session, name, value)
-            if hasattr(outgoing, name):
-                patch.setattr(outgoing, name, value)
+            modules = [module for module in (session, taking, outgoing) if hasattr(module, name)]
+            assert modules
+            for module in modules:
+                patch.setattr(module, name, value)
         yield
 
 
@@ -210,7 +211,7 @@ def test_a_defect_among_neighbours_costs_one_call_its_answer(monkeypatch: pytest
         return message
 
     monkeypatch.setattr("handicapper.protocol.many.check_input", broken)
-    monkeypatch.setattr(session, "check_input", broken)
+    monkeypatch.setattr(taking, "check_input", broken)
     messages = many_outcomes(6, {n: outcome(n, "m", pnl=5) for n in range(6)})
     told = answers(messages)
     assert told == alone(messages)
