@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from ..config import Settings, default_settings
 from ..protocol.errors import ClosedError, HandicapperError
 from .calls import Admission, Reply
+from .journal import Journal
 from .log import get_logger
-from .persister import Open, PersisterActor
+from .persister import Open, PersisterActor, Retry
 from .requests import TakeSnapshot
 from .restore import Restored
 from .roster import Roster
@@ -33,6 +34,9 @@ from .watching import Watchers
 
 __all__ = ["Engine"]
 
+RETRY_SECONDS: Final = 1.0
+"""Between two tries to write to a disk that was full."""
+
 _log = get_logger("engine")
 
 
@@ -42,6 +46,7 @@ class Engine(Sending):
     With ``wake`` the router, the selector and the models have no thread: :meth:`run_ready` takes their turns.
     """
 
+    journal: Journal
     persister: PooledRef[PersisterActor]
     scatter: Scatter
     selector: PooledRef[SelectorActor]
@@ -105,7 +110,8 @@ class Engine(Sending):
         self._started.append(self.persister)
         table = self.directory.table_of(self.settings.persistence.db_table, self._settings_given)
         request = Open(self.directory, self.settings, table, create and not self.directory.used, accept_loss)
-        restored, self.store = self.persister.ask(request)
+        restored, self.store, self.journal = self.persister.ask(request)
+        self.journal.became_full = self._retry_later
         for state in restored.states.values():
             self.roster.add(state)
         self._start_others(restored)
@@ -137,6 +143,7 @@ class Engine(Sending):
                 settings,
                 self.roster,
                 self.persister,
+                self.journal,
                 self.pool,
                 self.clock,
                 self.watchers,
@@ -183,6 +190,9 @@ class Engine(Sending):
 
     def _every_save_interval(self) -> TimerHandle:
         return self.timers.call_every(self.settings.persistence.save_interval_secs, self._snapshot_due)
+
+    def _retry_later(self) -> None:
+        self.timers.call_after(RETRY_SECONDS, lambda: self.persister.post(Retry()))
 
     def _snapshot_due(self) -> None:
         self.router.post(TakeSnapshot())

@@ -7,6 +7,7 @@ from typing import Any
 from ..protocol.errors import ClosedError
 from ..protocol.messages import DeadLetter, Statistics
 from .engine import Engine
+from .journal import Journal
 
 __all__ = ["letters_of", "statistics_of"]
 
@@ -24,13 +25,15 @@ def statistics_of(engine: Engine) -> Statistics:
     if persister is None or router is None:
         raise ClosedError(f"the learner on {engine.directory.path} is closed")
     supervisor: Any = engine.supervisor.cell.actor
-    failure = persister.failure or router.failure
+    journal: Journal = persister.journal
+    failure = journal.failure or router.failure
+    problem = failure or journal.full
     counters, book, snapshots = router.intake.counters, router.book, router.snapshots
     return Statistics(
-        state="failed" if failure is not None else "accepting",
-        failure=str(failure) if failure is not None else None,
+        state="failed" if failure is not None else "accepting" if problem is None else "degraded",
+        failure=None if problem is None else str(problem),
         seq=book.seq,
-        durable_seq=persister.durable_seq,
+        durable_seq=journal.durable_seq,
         snapshot_seq=snapshots.seq,
         snapshot_failures=snapshots.failures,
         models=len(engine.roster.refs),
@@ -45,8 +48,8 @@ def statistics_of(engine: Engine) -> Statistics:
         refused=counters.refused,
         scored=counters.scored,
         revised=counters.revised,
-        commits=persister.commits,
-        journal_bytes=persister.journal_bytes,
+        commits=journal.commits,
+        journal_bytes=journal.journal_bytes,
         in_flight=engine.admission.in_flight,
         restarts=0 if supervisor is None else supervisor.restarts,
         dead_letters=engine.dead_letters.total,

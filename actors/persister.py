@@ -1,12 +1,11 @@
-"""The actor that owns the LMDB environment: journals with group commit, writes snapshots, restores.
+"""The actor that owns the LMDB environment: takes the journal over, writes snapshots, restores.
 
-It blocks on fsync, so it has a thread to itself. Everything that waits when it looks is one commit: alone,
-an input goes straight through; under load the batches grow and an input costs less.
+It blocks on fsync, so it has a thread to itself. Inputs that the router does not commit itself come here; those that
+wait when it looks are one commit: under load the batches grow and an input costs less.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,27 +13,24 @@ from msgspec import Struct
 from pykka._envelope import Envelope
 
 from ..config import Settings
-from ..protocol.errors import StateDamagedError, StoreFailedError
+from ..protocol.errors import StateDamagedError, StoreFailedError, StoreFullError
+from .journal import Journal, JournalBatch
 from .log import get_logger
 from .records import DamagedRecordError, decode_loose, encode, key_number, number_key, seal, unseal
 from .restore import Restored, drop_unfinished_snapshot, restore
 from .runtime.actor import PooledActor
-from .runtime.future import LeanFuture
-from .state.entries import Entry
 from .state.id_index import RUNS_PER_LEVEL, merge_runs
 from .state.loose import Loose
 from .state_directory import StateDirectory
 from .store import Settled, SnapshotWrite, Store
 
-__all__ = ["JournalBatch", "Open", "PersisterActor", "WriteAhead", "WriteSnapshot", "run_key"]
+__all__ = ["Checkpoint", "Open", "PersisterActor", "Retry", "WriteAhead", "WriteSnapshot", "run_key"]
 
 MERGED_BYTES_MAX = 16 * 2**20
 """A merge takes a few times the memory of its runs, so runs beyond a million ids stay as they are: one more
 look-up per million ids for an id the filter knows, and memory that does not grow with what is settled."""
 
 _log = get_logger("persister")
-
-Reply = tuple[LeanFuture[Any], Any]
 
 
 class Open(Struct, frozen=True):
@@ -47,22 +43,19 @@ class Open(Struct, frozen=True):
     accept_loss: bool
 
 
-class JournalBatch(Struct, frozen=True):
-    """Entries to be made durable, and what to answer to whom once they are."""
+class Checkpoint(Struct, frozen=True):
+    """The store is to take over what the log holds; answers when it has."""
 
-    first_seq: int
-    received_at_ns: int
-    entries: list[Entry]
-    replies: list[Reply]
-    failed: Callable[[StoreFailedError], object]
-    """Told when they cannot be made durable."""
+
+class Retry(Struct, frozen=True):
+    """The disk was full: perhaps it is not any more."""
 
 
 class WriteAhead(Struct, frozen=True):
     """Part of the archive of a snapshot that is being taken: written with the next commit, or with the snapshot.
 
-    ``done()`` is called after what waited with it is committed: the next piece is not made before, so that a
-    snapshot takes its pace from the disk, and no commit has more than a piece or two to take along.
+    ``done()`` is called once it is there: the next piece is not made before, so that a snapshot takes its pace
+    from the disk, and no transaction has more than a piece or two to take along.
     """
 
     settled: Settled
@@ -80,25 +73,33 @@ class WriteSnapshot(Struct, frozen=True):
 
 
 class PersisterActor(PooledActor):
-    """Owns the store. ``durable_seq``, ``commits`` and ``journal_bytes`` may be read from any thread."""
+    """Owns the store, and hands batches to the journal that the router left to it."""
 
     def __init__(self, batch_inputs_max: int) -> None:
         super().__init__()
         self._batch_inputs_max = batch_inputs_max
-        self._directory: StateDirectory | None = None
-        self._models_table = ""
         self.store: Store | None = None
+        self.journal: Journal | None = None
         self._ahead = Settled()
         self._snapshot_seq = 0
-        self.durable_seq = 0
-        self.commits = 0
-        self.journal_bytes = 0
-        self.failure: StoreFailedError | None = None
+        self._left_ahead = False
+        """What was written ahead for a snapshot that failed is to be dropped before anything is for the next."""
+
+    @property
+    def failure(self) -> StoreFailedError | None:
+        """Why nothing more is acknowledged, if so. From any thread, as the next one."""
+        return None if self.journal is None else self.journal.failure
+
+    @property
+    def durable_seq(self) -> int:
+        """The last input that is durable."""
+        return 0 if self.journal is None else self.journal.durable_seq
 
     def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
         """Commit runs of journal batches together; everything in the order in which it came."""
         waiting: list[JournalBatch] = []
         paced: list[WriteAhead] = []
+        asked: list[Any] = []
         for envelope in envelopes:
             message = envelope.message
             if type(message) is JournalBatch:
@@ -114,11 +115,61 @@ class PersisterActor(PooledActor):
                 self._write_snapshot(message)
             elif isinstance(message, Open):
                 self._open(message, envelope.reply_to)
+            elif isinstance(message, Checkpoint):
+                asked.append(envelope.reply_to)
+            elif isinstance(message, Retry):
+                self._retry()
             else:
                 raise TypeError(f"the persister cannot handle {message!r:.200}")
         self._commit(waiting)
+        self._checkpoint(bool(paced or asked))
         for message in paced:
             message.done()
+        for reply in filter(None, asked):
+            reply.set()
+
+    def _commit(self, batches: list[JournalBatch]) -> None:
+        if batches:
+            assert self.journal is not None
+            self.journal.commit(batches)
+
+    def _retry(self) -> None:
+        journal = self.journal
+        assert journal is not None
+        if journal.full is None:
+            return
+        # Both must have room before the next input is accepted.
+        if journal.retry() and self._checkpoint(True):
+            journal.full = None
+            _log.info("accepting again")
+        elif journal.failure is None:
+            journal.became_full()
+
+    def _checkpoint(self, wanted: bool) -> bool:
+        """Have the store take over what the log holds, if that is ``wanted`` or has become much; whether it did."""
+        store, journal = self.store, self.journal
+        if (
+            store is None
+            or journal is None
+            or store.failed is not None
+            or not (wanted or store.checkpoint_due)
+        ):
+            return False
+        journal.checkpoint_asked = False
+        ahead, self._ahead = self._ahead, Settled()
+        try:
+            self._drop_left_ahead()
+            store.checkpoint(ahead)
+        except StoreFullError as error:
+            journal.refuse_for_now(error)
+            ahead += self._ahead
+            self._ahead = ahead
+        except StoreFailedError as error:
+            # What is in the log is durable; but nothing more may be, with a store that cannot be written.
+            journal.failure = journal.failure or error
+        else:
+            return True
+        return False
 
     def _open(self, message: Open, reply_to: Any) -> None:
         try:
@@ -127,9 +178,8 @@ class PersisterActor(PooledActor):
             self._close()
             reply_to.set_exception((type(error), error, error.__traceback__))
 
-    def _restore(self, message: Open) -> tuple[Restored, Store]:
+    def _restore(self, message: Open) -> tuple[Restored, Store, Journal]:
         persistence = message.settings.persistence
-        self._directory, self._models_table = message.directory, message.models_table
         store = self.store = Store(
             message.directory.path,
             message.models_table,
@@ -152,67 +202,23 @@ class PersisterActor(PooledActor):
                 f"{message.directory.path} was in use, and its data file holds nothing of ours; restore it from a "
                 "backup, or open with accept_loss=True to begin again"
             )
-        self.durable_seq = restored.book.seq
+        store.begin()
         # Derived from the journal, the next snapshot holds everything, and nothing of it is written ahead.
         self._snapshot_seq = 2**62 if restored.from_journal else restored.snapshot_seq
-        return restored, store
-
-    def _commit(self, batches: list[JournalBatch]) -> None:
-        if not batches:
-            return
-        try:
-            if self.failure is not None:
-                raise self.failure.with_traceback(None)
-            expected = self.durable_seq + 1
-            for batch in batches:
-                if batch.first_seq != expected:
-                    raise StoreFailedError(
-                        f"input {expected} was not handed to the journal; {batch.first_seq} was"
-                    )
-                expected += len(batch.entries)
-            records = [record for batch in batches for record in self._chunks(batch)]
-            if records:
-                self._store().append(records, self._ahead)
-                self._ahead = Settled()
-                self.commits += 1
-                self.journal_bytes += sum(len(value) for _, value in records)
-                last = batches[-1]
-                self.durable_seq = last.first_seq + len(last.entries) - 1
-                if self._directory is not None:
-                    self._directory.mark_used(self._models_table)
-        except Exception as error:  # noqa: BLE001  # whatever it was: none of these is durable
-            self._refuse(batches, error)
-            return
-        for batch in batches:
-            for future, value in batch.replies:
-                future.set(value)
-
-    def _refuse(self, batches: list[JournalBatch], error: Exception) -> None:
-        """After a failed commit nothing is acknowledged any more, so that nothing can be lost unnoticed."""
-        if not isinstance(error, StoreFailedError):
-            error = StoreFailedError(
-                f"the journal could not be written: {error!r}; nothing more is acknowledged"
-            )
-        self.failure = error
-        for batch in batches:
-            for future, _ in batch.replies:
-                future.set_exception((type(error), error, error.__traceback__))
-        batches[0].failed(error)
-
-    def _chunks(self, batch: JournalBatch) -> list[tuple[bytes, bytes]]:
-        """Journal records of at most ``batch_inputs_max`` entries."""
-        size, records = self._batch_inputs_max, []
-        for start in range(0, len(batch.entries), size):
-            key = number_key(batch.first_seq + start)
-            body = encode((batch.received_at_ns, batch.entries[start : start + size]))
-            records.append((key, seal(key, body)))
-        return records
+        directory, table = message.directory, message.models_table
+        self.journal = Journal(
+            store, restored.book.seq, self._batch_inputs_max, lambda: directory.mark_used(table)
+        )
+        return restored, store, self.journal
 
     def _write_snapshot(self, message: WriteSnapshot) -> None:
         write = message.write
         try:
             if self.failure is not None:
                 raise self.failure
+            if message.seq > self.durable_seq:
+                raise StoreFullError(f"input {message.seq} is not durable yet: no snapshot may hold it")
+            self._drop_left_ahead()
             write.index_run = message.index_run()
             write.settled += self._ahead
             if not write.replaces_all:
@@ -225,7 +231,11 @@ class PersisterActor(PooledActor):
                 if isinstance(error, StoreFailedError)
                 else StoreFailedError(f"snapshot failed: {error!r}")
             )
-            self._drop_ahead()
+            self._ahead, self._left_ahead = Settled(), True
+            assert self.journal is not None
+            self.journal.failure = self.journal.failure or self._store().failed
+            if isinstance(error, StoreFullError):
+                self.journal.refuse_for_now(error)
             message.done(failed, 0)
             return
         self._snapshot_seq = message.seq
@@ -233,14 +243,11 @@ class PersisterActor(PooledActor):
         message.done(None, sum(len(value) for table in tables for _, value in table))
         self._merge_index()
 
-    def _drop_ahead(self) -> None:
+    def _drop_left_ahead(self) -> None:
         """What was written ahead belongs to a snapshot that will not be: the next one puts it together otherwise."""
-        self._ahead = Settled()
-        store = self._store()
-        if store.failed is None:
-            with contextlib.suppress(StoreFailedError):
-                store.drop_settled_after(self._snapshot_seq)
-        self.failure = self.failure or store.failed
+        if self._left_ahead:
+            self._store().drop_settled_after(self._snapshot_seq)
+            self._left_ahead = False
 
     def _without(self, ordinals: list[int]) -> list[tuple[bytes, bytes]]:
         """The records of loose outcomes that hold one of these, made anew without them."""
@@ -285,7 +292,8 @@ class PersisterActor(PooledActor):
         return self.store
 
     def on_stop(self) -> None:
-        """Close the environment."""
+        """Let the store take over what the log holds, and close both."""
+        self._checkpoint(True)
         self._close()
 
     def _close(self) -> None:

@@ -15,7 +15,8 @@ from pykka._envelope import Envelope
 from ..config import Settings
 from ..protocol.errors import BusyError, ClosedError, HandicapperError, RuntimeFaultError, StoreFailedError
 from .gating import decide_signals
-from .persister import JournalBatch
+from .journal import Journal, JournalBatch
+from .persister import Checkpoint
 from .requests import (
     AfterInputs,
     AskHistory,
@@ -55,6 +56,7 @@ class RouterActor(PooledActor):
         settings: Settings,
         roster: Roster,
         persister: PooledRef[Any],
+        journal: Journal,
         dispatcher: Dispatcher,
         clock: Clock,
         watchers: Watchers,
@@ -67,6 +69,7 @@ class RouterActor(PooledActor):
         self.failure: RuntimeFaultError | None = None
         self._roster = roster
         self._persister = persister
+        self._journal = journal
         self._clock = clock
         self._watchers = watchers
         self.thread_id = 0
@@ -153,8 +156,9 @@ class RouterActor(PooledActor):
             # With the end of the batch: in its place, a question between inputs would make a batch of each.
             self._after.append(message)
         elif isinstance(message, TakeSnapshot):
-            if self.failure is not None:
-                raise self.failure.with_traceback(None)
+            failure = self.failure or self._journal.full
+            if failure is not None:
+                raise failure.with_traceback(None)
             self._expire()
             self._flush()
             self.snapshots.want(message.reply)
@@ -178,8 +182,9 @@ class RouterActor(PooledActor):
 
     def _ready(self) -> None:
         """Raise if no input can be taken now."""
-        if self.failure is not None:
-            raise self.failure.with_traceback(None)
+        failure = self.failure or self._journal.failure or self._journal.full
+        if failure is not None:
+            raise failure.with_traceback(None)
         bound, refs = self._messages_max, self._roster.refs
         for model_id in [model for model in self._full if len(refs[model].cell) < bound]:
             self._full.discard(model_id)
@@ -226,7 +231,7 @@ class RouterActor(PooledActor):
         self._deliver()
         replies, self._replies = self._replies, []
         if replies:
-            self._journal([], replies)
+            self._make_durable([], replies)
         self.book.leave()
         if self._since_snapshot >= self._snapshot_inputs_max and self.failure is None:
             self._since_snapshot = 0
@@ -244,9 +249,9 @@ class RouterActor(PooledActor):
             self.told_seq[model_id] = delivery.seq
             self.snapshots.unsaved_models.add(model_id)
             self._tell(model_id, delivery)
-        self._journal(entries, replies, first_seq)
         if self._watchers.listeners or self._news:
             self._announce(deliveries)
+        self._make_durable(entries, replies, first_seq)
 
     def _announce(self, deliveries: list[tuple[str, Delivery]]) -> None:
         news, self._news = self._news, []
@@ -256,11 +261,17 @@ class RouterActor(PooledActor):
         if model_ids:
             self._watchers.tell(ParametersTouched(model_ids))
 
-    def _journal(self, entries: list[Any], replies: list[Any], first_seq: int = 0) -> None:
-        first_seq = first_seq or self.book.seq + 1
-        self._persister.post(
-            JournalBatch(first_seq, self._clock.now_ns(), entries, replies, self._store_failed)
-        )
+    def _make_durable(self, entries: list[Any], replies: list[Any], first_seq: int = 0) -> None:
+        """Journal entries, and answer; in this turn if that can be done at once."""
+        journal, first_seq = self._journal, first_seq or self.book.seq + 1
+        batch = JournalBatch(first_seq, self._clock.now_ns(), entries, replies, self._store_failed)
+        if journal.commit_here(batch):
+            if journal.store.checkpoint_due and not journal.checkpoint_asked:
+                journal.checkpoint_asked = True
+                self._persister.post(Checkpoint())
+            return
+        journal.hand_over()
+        self._persister.post(batch)
 
     def _tell(self, model_id: str, delivery: Delivery) -> None:
         ref = self._roster.refs.get(model_id)

@@ -91,7 +91,7 @@ class Sending:
         """
         self.check_open()
         message, cell = AfterInputs(then, reply), self.router.cell
-        if cell.at_rest:
+        if cell.at_rest or (self.in_routers_turn and not self._untold):
             message.run()
         else:
             cell.put(Envelope(message, reply))
@@ -104,6 +104,12 @@ class Sending:
         reply: Reply[None] = Reply(cell)
         cell.put_always(Envelope(AfterInputs(reply.set, reply), reply))
         reply.get(timeout)
+
+    @property
+    def _untold(self) -> bool:
+        """Whether the router, whose turn it is, has taken in what the models were not told yet."""
+        router: Any = self.router.cell.actor
+        return bool(router.intake.entries)
 
     @property
     def in_routers_turn(self) -> bool:

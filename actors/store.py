@@ -1,10 +1,12 @@
 """The only file that knows LMDB: one environment, one writer thread, every commit an fsync.
 
-What it offers is narrow on purpose (append a batch, read from a number, put a snapshot), so that the journal
-can move to another kind of file without anybody noticing.
+What it offers is narrow on purpose: append a batch, read from a number, put a snapshot. The newest journal records
+are in a log of plain files (:mod:`.log_file`), which is quicker to make durable, until a checkpoint takes
+them over into the environment; whoever reads the journal sees one.
 
-Writes belong to the one thread that opened the store. Reads are short read-only transactions and may
-come from any thread; growing the map waits for them, because LMDB allows none meanwhile.
+Appending may be done by any one thread at a time; other writes belong to the one thread that opened the store.
+Reads are short read-only transactions and may come from any thread; growing the map waits for them, because
+LMDB allows none meanwhile.
 
 A write that failed is never retried behind the caller's back, and after one nothing more is written:
 once an fsync has failed the kernel may have dropped the pages, and only opening again shows what is there.
@@ -12,15 +14,18 @@ once an fsync has failed the kernel may have dropped the pages, and only opening
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from threading import Lock
+from typing import Final
 
 import lmdb
 from msgspec import Struct
 
-from ..protocol.errors import ClosedError, StateDamagedError, StateError, StoreFailedError
+from ..protocol.errors import ClosedError, StateDamagedError, StateError, StoreFailedError, StoreFullError
+from .log_file import LogFile, Record, SyncFailedError
 from .read_gate import ReadGate
 from .records import number_key, sealed_body
 from .state.id_index import look_up
@@ -38,6 +43,13 @@ _INDEX: Final = b"index"
 _QUARANTINE: Final = b"quarantine"
 _MIB: Final = 2**20
 _READ_BATCH: Final = 1024
+_PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Why a write could not even be begun: no room, or no leave. Nothing is in doubt then, and it may be tried again."""
+CHECKPOINT_BYTES: Final = 2 * 2**20
+"""Journal bytes after which they are taken over from the log."""
+_UNFINISHED: Final = (
+    b"a batch that was not finished, or is damaged: then inputs are missing if it was not the last"
+)
 
 
 class Settled(Struct):
@@ -129,27 +141,80 @@ class Store:
             self._env.close()
             raise
         self._models = models_table.encode()
+        self._tail: list[Record] = []
+        """Journal records that only the log holds; changed under the lock, because two threads do."""
+        self.tail_bytes = 0
+        self._tail_changing = Lock()
+        self._checkpoints = 0
+        try:
+            self._log = LogFile(path)
+        except OSError as error:
+            self._env.close()
+            raise StateError(f"the journal's log in {path} cannot be read: {error}") from error
+        last = self._last_taken_over()
+        self._add_to_tail([record for record in self._log.found if record[0] > last])
 
     # ----------------------------------------------------------------- write
 
-    def append(self, records: Iterable[tuple[bytes, bytes]], settled_ahead: Settled | None = None) -> None:
-        """Append journal records (ascending keys above all there) and make them durable.
+    def begin(self) -> None:
+        """Take over what the log holds, and start a new one: from here on records may be appended.
 
-        ``settled_ahead``: what a snapshot that is being taken has for the archive, written with these so
+        Raises:
+            StoreFailedError: it cannot be written.
+
+        """
+        unfinished = [
+            (b"log/" + where.encode(), _UNFINISHED + b"\0" + data) for where, data in self._log.unfinished
+        ]
+        if unfinished:
+            self._write(lambda txn: self._put_all(txn, _QUARANTINE, unfinished))
+        self.checkpoint()
+        try:
+            self._log.begin()
+        except OSError as error:
+            raise self._fail(error) from error
+
+    def append(self, records: list[Record]) -> int:
+        """Append journal records (ascending keys above all there) and make them durable. Returns the bytes written.
+
+        Raises:
+            StoreFullError: there is no room, or no leave to write; they may be appended again.
+            StoreFailedError: nothing of it counts, and nothing more will be written.
+
+        """
+        if self.failed is not None:
+            raise self.failed
+        try:
+            size = self._log.append(records)
+        except OSError as error:
+            passing = error.errno in _PASSING and not isinstance(error, SyncFailedError)
+            raise (self._full(error) if passing else self._fail(error)) from error
+        self._add_to_tail(records)
+        return size
+
+    def _add_to_tail(self, records: list[Record]) -> None:
+        with self._tail_changing:
+            self._tail += records
+            self.tail_bytes += sum([len(value) for _, value in records])
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether the log holds enough to be taken over. From any thread."""
+        return self.tail_bytes >= CHECKPOINT_BYTES
+
+    def checkpoint(self, settled_ahead: Settled | None = None) -> None:
+        """Take over what the log holds.
+
+        ``settled_ahead``: what a snapshot that is being taken has for the archive, written with it so
         that the snapshot has less to write. Nothing finds it before the snapshot is there.
 
         Raises:
-            StoreFailedError: nothing of it was kept, and nothing more will be written.
+            StoreFailedError: nothing was taken over, and nothing more will be written.
 
         """
-        batch = list(records)
-
-        def put(txn: lmdb.Transaction) -> None:
-            self._put_all(txn, _JOURNAL, batch, append=True)
-            if settled_ahead is not None:
-                self._put_settled(txn, settled_ahead)
-
-        self._write(put)
+        ahead = Settled() if settled_ahead is None else settled_ahead
+        if self._tail or ahead.markets or ahead.loose:
+            self._write(lambda txn: self._put_settled(txn, ahead))
 
     def drop_settled_after(self, seq: int) -> None:
         """Delete what was written ahead for a snapshot, later than ``seq``, that never came.
@@ -245,20 +310,32 @@ class Store:
         if append and added != len(records):
             raise lmdb.KeyExistsError(f"{len(records) - added} journal records are not in ascending order")
 
-    def _write(self, work: Any) -> None:
+    def _write(self, work: Callable[[lmdb.Transaction], object]) -> None:
+        """One transaction: what the log holds, then ``work``."""
         if self.failed is not None:
             raise self.failed
         if self._closed:
             raise ClosedError("the state directory is closed")
+        with self._tail_changing:
+            tail, tail_bytes = list(self._tail), self.tail_bytes
         while True:
             try:
                 with self._env.begin(write=True) as txn:
+                    self._put_all(txn, _JOURNAL, tail, append=True)
                     work(txn)
-                return
+                break
             except lmdb.MapFullError:
                 self._grow()
             except (lmdb.Error, OSError) as error:
-                raise self._fail(error) from error
+                # The environment is as it was, and what was to be taken over is in the log still.
+                passing = any(os.strerror(number) in str(error) for number in _PASSING)
+                raise (self._full(error) if passing else self._fail(error)) from error
+        if tail:
+            with self._tail_changing:
+                del self._tail[: len(tail)]
+                self.tail_bytes -= tail_bytes
+                self._checkpoints += 1
+            self._log.release(tail[-1][0])
 
     def _grow(self) -> None:
         size = self._env.info()["map_size"]
@@ -269,9 +346,15 @@ class Store:
         with self._gate.alone():
             self._env.set_mapsize(size * 2)
 
+    def _full(self, error: object) -> StoreFullError:
+        return StoreFullError(
+            f"writing {self.path} is not possible now: {error}; nothing is accepted until it is, which is tried every "
+            "second. What was acknowledged is safe; make room"
+        )
+
     def _fail(self, error: object) -> StoreFailedError:
         self.failed = StoreFailedError(
-            f"writing {self.path / DATA_FILE} failed: {error}; nothing more is acknowledged. "
+            f"writing {self.path} failed: {error}; nothing more is acknowledged. "
             "What was acknowledged is safe: mend the cause and open it again"
         )
         return self.failed
@@ -343,24 +426,43 @@ class Store:
                     found[number].extend(look_up(rows, number))
         return found
 
-    def read_journal(self, seq: int) -> Iterator[tuple[bytes, bytes]]:
+    def read_journal(self, seq: int) -> Iterator[Record]:
         """Journal records from the one that holds ``seq``, or the first after it."""
+        last, start = b"", self._key_before(seq)
+        while True:
+            checkpoints = self._checkpoints
+            for record in self._scan(_JOURNAL, start):
+                if record[0] > last:
+                    last = record[0]
+                    yield record
+            with self._tail_changing:
+                tail = list(self._tail)
+                if checkpoints == self._checkpoints:
+                    break
+            start = last or start  # meanwhile something was taken over: it is to be found there
+        yield from (record for record in tail if record[0] > last)
+
+    def _key_before(self, seq: int) -> bytes:
+        """The key of the record that the environment may have ``seq`` in, or of the first after it."""
         with self._gate.reading(), self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
             key = number_key(seq)
-            if cursor.set_range(key):
-                if cursor.key() != key:
-                    found = cursor.key()
-                    start = cursor.key() if cursor.prev() else found
-                else:
-                    start = key
-            else:
-                start = cursor.key() if cursor.last() else key
-        return self._scan(_JOURNAL, bytes(start))
+            if not cursor.set_range(key):
+                return bytes(cursor.key()) if cursor.last() else key
+            found = bytes(cursor.key())
+            return bytes(cursor.key()) if found != key and cursor.prev() else found
 
-    def last_journal_record(self) -> tuple[bytes, bytes] | None:
+    def last_journal_record(self) -> Record | None:
         """The newest journal record."""
+        with self._tail_changing:
+            if self._tail:
+                return self._tail[-1]
         with self._gate.reading(), self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
             return (cursor.key(), cursor.value()) if cursor.last() else None
+
+    def _last_taken_over(self) -> bytes:
+        """The key of the newest journal record in the environment."""
+        with self._gate.reading(), self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
+            return bytes(cursor.key()) if cursor.last() else b""
 
     def quarantined(self) -> list[str]:
         """What was set aside, each with its reason."""
@@ -406,3 +508,4 @@ class Store:
             with self._gate.alone():
                 self._gate.ended = True
                 self._env.close()
+            self._log.close(emptied=not self._tail and self.failed is None)

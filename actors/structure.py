@@ -267,8 +267,9 @@ class _File:
         trees.append((key.decode(errors="replace"), _Tree(*_TREE.unpack(value))))
 
     def _note_free(self, key: bytes, flags: int, value: bytes) -> None:
-        numbers = Layout(f"{_ORDER}{len(value) // _NUMBER.size}Q").unpack(value)
-        if not numbers or numbers[0] != len(numbers) - 1:
+        count, rest = divmod(len(value), _NUMBER.size)
+        numbers = Layout(f"{_ORDER}{count}Q").unpack_from(value)
+        if rest or not numbers or numbers[0] != len(numbers) - 1:
             raise _BadPageError("the free list is damaged")
         self._free.extend(numbers[1:])
 

@@ -13,6 +13,7 @@ RESERVED_DATABASES = (
     "journal",
     "open_markets",
     "settled_markets",
+    "loose_outcomes",
     "index",
     "control",
     "quarantine",
@@ -21,7 +22,7 @@ RESERVED_DATABASES = (
 
 
 class Persistence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The state directory: an LMDB journal of every accepted input, and snapshots of the state."""
+    """The state directory: a journal of every accepted input, and snapshots of the state."""
 
     save_interval_secs: Annotated[
         float,

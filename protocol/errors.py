@@ -32,6 +32,7 @@
             ├── StateDamagedError      STATE_DAMAGED: acknowledged data cannot be read
             ├── StateSchemaError       STATE_SCHEMA: written by another release
             └── StoreFailedError       STORE_FAILED: a write failed; nothing is acknowledged any more
+                └── StoreFullError     STORE_FULL: nothing is accepted until there is room, or leave, to write again
 
 The code travels over the wire as the first word of the error text and never changes its meaning
 (:func:`error_to_wire`, :func:`error_from_wire`).
@@ -43,7 +44,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from .wording import plain, shown
 
@@ -71,6 +72,7 @@ __all__ = [
     "StateLockedError",
     "StateSchemaError",
     "StoreFailedError",
+    "StoreFullError",
     "TimedOutError",
     "TooDeepError",
     "TooLargeError",
@@ -315,7 +317,14 @@ class StoreFailedError(StateError):
     code = "STORE_FAILED"
 
 
-REASON_CHARS_MAX = 400
+class StoreFullError(StoreFailedError):
+    """The disk is full, or may not be written for now. Nothing is accepted until it can be, which is tried again
+    and again; an input that was under way may take effect then, and repeating it is safe."""
+
+    code = "STORE_FULL"
+
+
+REASON_CHARS_MAX: Final = 400
 
 
 def reason_of(error: BaseException) -> str:

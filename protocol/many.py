@@ -90,7 +90,9 @@ def _checked_outcomes(params: Sequence[OutcomeParams]) -> list[Any]:
     for each in params:
         prediction_id, model_id = each.prediction_id, each.model_id
         predicted, actual, resolved_at = each.predicted_outcome, each.actual_outcome, each.resolved_at
-        confidence = each.confidence
+        confidence, pnl = each.confidence, each.pnl
+        if pnl is not None:
+            pnl = _plain_amount(pnl)
         if (
             0 < len(prediction_id) <= ID_BYTES_MAX
             and 0 < len(model_id) <= ID_BYTES_MAX
@@ -100,7 +102,7 @@ def _checked_outcomes(params: Sequence[OutcomeParams]) -> list[Any]:
             and joined.isprintable()
             and TIME_NS_MIN <= resolved_at <= TIME_NS_MAX
             and (confidence is None or 0.0 <= confidence <= 1.0)
-            and (pnl := _plain_amount(each.pnl)) is not _UNUSUAL
+            and pnl is not _UNUSUAL
         ):
             messages.append(
                 TradeOutcome(
@@ -109,7 +111,7 @@ def _checked_outcomes(params: Sequence[OutcomeParams]) -> list[Any]:
                     predicted_outcome=predicted,
                     actual_outcome=actual,
                     resolved_at=resolved_at,
-                    pnl=pnl,
+                    pnl=pnl,  # pyright: ignore[reportArgumentType]  # a Decimal by now
                     confidence=confidence,
                 )
             )
@@ -122,10 +124,8 @@ _UNUSUAL: Any = object()
 _DIGITS: Final = "-.0123456789"
 
 
-def _plain_amount(text: str | int | None) -> Any:
+def _plain_amount(text: str | int) -> Any:
     """The amount of an ordinary text such as ``-12.50``; of anything else nothing is said."""
-    if text is None:
-        return None
     if type(text) is not str or len(text) > MONEY_DIGITS_MAX or text.strip(_DIGITS):
         return _UNUSUAL
     try:

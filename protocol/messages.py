@@ -340,9 +340,9 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 class Statistics(Struct, frozen=True, kw_only=True):
     """What the learner is doing, and how it is. Counters start at zero when it opens."""
 
-    state: Literal["accepting", "failed", "closed"]
+    state: Literal["accepting", "degraded", "failed", "closed"]
     failure: str | None
-    """Why nothing is accepted any more, where that is so."""
+    """Why nothing is accepted any more (``failed``), or for now (``degraded``: the disk is full)."""
     seq: int
     """Last sequence number given out."""
     durable_seq: int

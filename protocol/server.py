@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -56,18 +57,24 @@ class Server:
         config: Callable[[], ConfigReply] | None = None,
     ) -> None:
         self._loop = loop = asyncio.get_running_loop()
+        self._thread_id = threading.get_ident()
         self._listeners: list[asyncio.Server] = []
         self._edges: set[Edge] = set()
         self.service = Service(
             backend,
             limits or WireLimits(),
-            wake=lambda: loop.call_soon_threadsafe(self.service.drain),
+            wake=self._wake,
             later=loop.call_later,
             config=config or (lambda: ConfigReply(settings={}, source=None)),
             state_dir=state_dir,
             token=token,
         )
         self._sweeper = loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _wake(self) -> None:
+        """Have the answers that are there written soon. From any thread; the loop's own needs no waking."""
+        own = threading.get_ident() == self._thread_id
+        (self._loop.call_soon if own else self._loop.call_soon_threadsafe)(self.service.drain)
 
     @property
     def statistics(self) -> ServerStatistics:

@@ -9,6 +9,7 @@ cannot be lost in silence.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import (
     ROUND_HALF_EVEN,
     Context,
@@ -19,8 +20,9 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
+from functools import reduce
 
-__all__ = ["add_money", "multiply_money", "normalize_money", "subtract_money", "trade_pnl"]
+__all__ = ["add_money", "multiply_money", "normalize_money", "subtract_money", "sum_money", "trade_pnl"]
 
 # Precision is an upper bound and costs nothing until digits exist: short sums stay fast.
 _EXACT = Context(
@@ -63,6 +65,15 @@ def add_money(a: Decimal, b: Decimal) -> Decimal:
     Decimal('123456789012345678.900000000000000001')
     """
     return _EXACT.add(a, b)
+
+
+def sum_money(amounts: Iterable[Decimal]) -> Decimal:
+    """The sum of amounts, exact; 0 of none.
+
+    >>> sum_money([Decimal("0.1"), Decimal("0.20")])
+    Decimal('0.30')
+    """
+    return reduce(_EXACT.add, amounts, _ZERO)
 
 
 def subtract_money(a: Decimal, b: Decimal) -> Decimal:

@@ -13,7 +13,7 @@ from typing import Final
 from ...config.settings import LearningRules
 from ..learning.calibration import FIELDS
 from ..learning.scores import LOG_LOSS_CLIP, brier_loss, log_loss
-from .history import History, Row
+from .history import ROW_BYTES, History, Row, unpack_lesson
 from .statistics import LearnedStatistics
 
 __all__ = ["ROWS_PER_WINDOW", "fold_rows", "slide_window"]
@@ -108,7 +108,7 @@ def _fold_threshold(
     half_life_ns = rules.relaxation_half_life_seconds * 1e9
     relaxes = 0.0 < half_life_ns < inf
     theta, theta_at_ns, count, error_sum = s.threshold, s.threshold_at_ns, s.window_count, s.window_error_sum
-    start = s.window_start
+    start, packed, kept_from = s.window_start, history.packed, history.first
     for end, (_, at_ns, x, confidence, _) in enumerate(rows, first + 1):
         if count and end - start > span:
             start, count, error_sum = _slide(history, start, count, error_sum, size, end)
@@ -123,7 +123,13 @@ def _fold_threshold(
             error_sum += confidence - x
             count += 1
             if count > size:
-                start, count, error_sum = _slide(history, start, count, error_sum, size, end)
+                # As _slide: the oldest leaves, and what is between it and the next that counts.
+                while count > size:
+                    old_x, old_confidence = unpack_lesson(packed, (start - kept_from) * ROW_BYTES)
+                    start += 1
+                    if old_x == old_x and old_confidence == old_confidence:
+                        error_sum -= old_confidence - old_x
+                        count -= 1
         if not enabled:
             continue
         if at_ns > theta_at_ns:
@@ -154,9 +160,9 @@ def _slide(
     history: History, start: int, count: int, error_sum: float, size: int, end: int
 ) -> tuple[int, int, float]:
     oldest_kept = end - ROWS_PER_WINDOW * size
-    lesson = history.lesson
+    packed, kept_from = history.packed, history.first
     while count > size or (count and start < oldest_kept):
-        old_x, old_confidence = lesson(start)
+        old_x, old_confidence = unpack_lesson(packed, (start - kept_from) * ROW_BYTES)
         start += 1
         if old_x == old_x and old_confidence == old_confidence:
             error_sum -= old_confidence - old_x

@@ -10,11 +10,12 @@ from itertools import starmap
 from struct import Struct
 from typing import Final
 
-__all__ = ["ROW_BYTES", "History", "Row"]
+__all__ = ["ROW_BYTES", "History", "Row", "unpack_lesson"]
 
 _ROW: Final = Struct("<qqddd")
 ROW_BYTES: Final = _ROW.size
-_unpack_lesson: Final = Struct("<16xdd8x").unpack_from
+unpack_lesson: Final = Struct("<16xdd8x").unpack_from
+"""(x, confidence) of the packed row at an offset: all that a window wants of it, at half the cost."""
 
 Row = tuple[int, int, float, float, float]
 """(row_id, at_ns, x, confidence, price); the floats are NaN where unknown."""
@@ -51,12 +52,10 @@ class History:
             raise IndexError(f"row {number} was dropped; the first kept is {self.first}")
         return _ROW.unpack_from(self._data, offset)
 
-    def lesson(self, number: int) -> tuple[float, float]:
-        """(x, confidence) of one row: all that a window wants of it, at two thirds of the cost."""
-        offset = (number - self.first) * ROW_BYTES
-        if offset < 0:
-            raise IndexError(f"row {number} was dropped; the first kept is {self.first}")
-        return _unpack_lesson(self._data, offset)
+    @property
+    def packed(self) -> bytearray:
+        """The kept rows, not to be changed: for :data:`unpack_lesson`, by whoever keeps to rows that are there."""
+        return self._data
 
     def append(self, row: Row) -> None:
         """Add a row at the end."""

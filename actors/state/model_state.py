@@ -130,7 +130,10 @@ class ModelState:
         for event in events[start : start + max(self.newer_row + CHECKPOINT_ROWS - first, 1)]:
             if type(event) is not Scored:
                 break
-            rows.append(_row_of(event))
+            x = event.x  # as _row_of, without the call
+            rows.append(
+                (event.row_id, event.at_ns, x, event.confidence, event.price) if x == x else _row_of(event)
+            )
             if event.pnl is not None or event.shadow:
                 counted.append(event)
         history.extend(rows)

@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import copy
 from decimal import Decimal
-from typing import Final
 
 from msgspec import Struct
 
 from ..learning.calibration import new_bins
-from ..learning.pnl import add_money, subtract_money
+from ..learning.pnl import add_money, subtract_money, sum_money
 from .events import Counted, Scored
 
 __all__ = ["LearnedStatistics", "Tally"]
-
-_NOTHING: Final = Decimal(0)
 
 
 class LearnedStatistics(Struct, array_like=True):
@@ -120,14 +117,16 @@ class Tally(Struct, array_like=True):
 
     def add_all(self, rows: Iterable[Scored]) -> None:
         """Add many: their P&L is summed first, which is the same because money is exact."""
-        pnl = _NOTHING
+        plain: list[Decimal] = []
         for row in rows:
-            if row.pnl is None or row.shadow or row.stake is not None:
+            pnl = row.pnl
+            if pnl is None or row.shadow or row.stake is not None:
                 self.add(row)
             else:
-                pnl = add_money(pnl, row.pnl)
-        self.pnl = add_money(self.pnl, pnl)
-        self.pnl_traded = add_money(self.pnl_traded, pnl)
+                plain.append(pnl)
+        total = sum_money(plain)
+        self.pnl = add_money(self.pnl, total)
+        self.pnl_traded = add_money(self.pnl_traded, total)
 
     def subtract(self, row: Scored) -> None:
         """Take a scored row out again, exactly."""

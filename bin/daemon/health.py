@@ -22,27 +22,41 @@ _log = get_logger("daemon")
 async def look_after(learner: Learner, manager: ServiceManager) -> None:
     """Look once a second, or at half of what the watchdog allows; until cancelled.
 
-    A learner that has failed is not restarted here: it answers questions still, and whatever was wrong with
-    the disk would be wrong with the next one. A watchdog is no longer told that all is well, so that the
-    service manager, which knows when to give up, decides.
+    A learner that is degraded (its disk is full) goes on by itself once it can. One that has failed is not
+    restarted here: it answers questions still, and whatever was wrong with the disk would be wrong with the next
+    one. A watchdog is no longer told that all is well, so that the service manager, which knows when to give up,
+    decides.
     """
-    told = False
+    told = ""
     watchdog = manager.watchdog_seconds
     interval = LOOK_SECONDS if watchdog is None else min(LOOK_SECONDS, watchdog / 2)
     while True:
-        failure = _failure_of(learner)
-        if failure is None:
+        state, reason = _state_of(learner)
+        if state in ("accepting", "degraded"):
             manager.alive()
-        elif not told:
-            told = True
-            _log.critical("the learner has failed: no input is accepted any more", reason=failure)
-            manager.status(f"FAILED, answering questions only: {failure}")
+        if state != told:
+            _tell(manager, state, reason, again=told != "")
+            told = state
         await asyncio.sleep(interval)
 
 
-def _failure_of(learner: Learner) -> str | None:
+def _tell(manager: ServiceManager, state: str, reason: str | None, again: bool) -> None:
+    """Say that the state has changed."""
+    if state == "accepting":
+        if again:
+            _log.warning("the learner accepts inputs again")
+            manager.status("accepting again")
+    elif state == "degraded":
+        _log.error("the learner is degraded: no input is accepted for now", reason=reason)
+        manager.status(f"DEGRADED, answering questions only: {reason}")
+    else:
+        _log.critical("the learner has failed: no input is accepted any more", reason=reason)
+        manager.status(f"FAILED, answering questions only: {reason}")
+
+
+def _state_of(learner: Learner) -> tuple[str, str | None]:
     try:
         statistics = learner.statistics()
     except ClosedError as error:
-        return str(error)
-    return None if statistics.state == "accepting" else statistics.failure or statistics.state
+        return "closed", str(error)
+    return statistics.state, statistics.failure

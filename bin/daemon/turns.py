@@ -35,20 +35,25 @@ class Turns:
         if self._driven is None:
             return  # it is done with the first turns
         if threading.get_ident() == self._thread_id:
-            self._loop.call_soon(self._run)
+            self._loop.call_soon(self._first)
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed: the learner was before
-            self._loop.call_soon_threadsafe(self._run)
+            self._loop.call_soon_threadsafe(self._first)
 
     def drive(self, driven: _Driven) -> None:
         """Begin; what has been woken for while it was being opened is done now."""
         self._driven = driven
         self._loop.call_soon(self._run)
 
-    def _run(self) -> None:
+    def _first(self) -> None:
+        """The turn that was woken for is mostly the router's, which answers: that is written before the models learn,
+        so that the clients go on meanwhile."""
+        self._run(1)
+
+    def _run(self, turns: int = TURNS_MAX) -> None:
         assert self._driven is not None
         try:
-            more = self._driven.run_ready(TURNS_MAX)
+            more = self._driven.run_ready(turns)
         except Exception as error:  # noqa: BLE001  # the loop would only log it
             self._on_failure(error)
             return

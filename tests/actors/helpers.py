@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from handicapper.actors import Learner
+from handicapper.actors.persister import Checkpoint
 from handicapper.actors.records import encode
 from handicapper.actors.state import model_state
 from handicapper.actors.state.model_state import ModelRecord
@@ -116,6 +117,22 @@ def held(ref: Any) -> Iterator[None]:
         yield
     finally:
         ref.cell.resume()
+
+
+def take_over(learner: Learner) -> None:
+    """All of the journal is in the store's environment, and nothing in its log only."""
+    learner._engine.persister.ask(Checkpoint(), timeout=DEADLINE_SECONDS)
+
+
+@contextmanager
+def disk_held(learner: Learner) -> Iterator[None]:
+    """Nothing becomes durable: the router leaves all commits to the persister, and that is held."""
+    persister = learner._engine.persister
+    journal = persister.cell.actor.journal
+    journal._not_here_until = float("inf")
+    with held(persister):
+        yield
+    journal._not_here_until = 0.0
 
 
 def model_ref(learner: Learner, model: str = "m") -> Any:

@@ -28,8 +28,8 @@ from .helpers import (
     SOON_SECONDS,
     T0,
     copy_while_open,
+    disk_held,
     eventually,
-    held,
     lesson_bytes,
     outcome,
     pattern,
@@ -225,7 +225,7 @@ def test_rules_that_cannot_be_journaled_are_not_in_force(
 def test_rules_whose_answer_comes_too_late_can_be_applied_again(open_learner: Open) -> None:
     learner = open_learner()
     wanted = small_settings(ema_alpha=0.7)
-    with held(learner._engine.persister), pytest.raises(DeadlineExceededError):
+    with disk_held(learner), pytest.raises(DeadlineExceededError):
         learner.apply_settings(wanted, timeout=SOON_SECONDS)
     assert learner.apply_settings(wanted, timeout=DEADLINE_SECONDS).applied == ("ema_alpha",)
     assert learner.settings == wanted

@@ -17,8 +17,8 @@ from .helpers import (
     DEADLINE_SECONDS,
     POISON,
     copy_while_open,
+    disk_held,
     eventually,
-    held,
     lesson_bytes,
     outcome,
     pattern,
@@ -70,7 +70,7 @@ def test_only_the_persister_the_supervisor_and_the_timers_have_threads(open_lear
 def test_input_waits_for_its_owner_to_come_and_then_for_the_disk(driven: Learner, calls: Calls) -> None:
     run_all(driven)
     before = calls.count
-    with held(driven._engine.persister):
+    with disk_held(driven):
         replies = [driven.record_outcome_nowait(outcome(n)) for n in range(10)]
         assert driven._engine.router.cell.actor.book.seq == 1  # pyright: ignore
         assert calls.count == before + 1

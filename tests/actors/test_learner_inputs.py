@@ -24,7 +24,7 @@ from .helpers import (
     SECOND,
     SOON_SECONDS,
     T0,
-    held,
+    disk_held,
     outcome,
     prediction,
     resolution,
@@ -248,7 +248,7 @@ def test_nowait_bulk_with_invalid_and_refused_items_names_both_by_index(learner:
 
 
 def test_nowait_does_not_wait_for_the_disk(learner: Learner) -> None:
-    with held(learner._engine.persister):
+    with disk_held(learner):
         future = learner.record_prediction_nowait(prediction(1))
         with pytest.raises(DeadlineExceededError):
             future.get(SOON_SECONDS)
@@ -285,7 +285,7 @@ def test_call_that_changes_something_past_its_timeout_raises_and_may_be_repeated
 ) -> None:
     """Nothing becomes durable while the persister is held; afterwards the same call succeeds."""
     learner.record_outcome(outcome(0, "known"))
-    with held(learner._engine.persister), pytest.raises(DeadlineExceededError):
+    with disk_held(learner), pytest.raises(DeadlineExceededError):
         _calls(learner)[call](SOON_SECONDS)
     before = learner.statistics().seq
     assert _calls(learner)[call](DEADLINE_SECONDS) is not None

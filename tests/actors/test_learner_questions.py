@@ -19,6 +19,7 @@ from .helpers import (
     HOUR,
     SOON_SECONDS,
     T0,
+    disk_held,
     held,
     lesson_bytes,
     model_ref,
@@ -169,7 +170,7 @@ def test_statistics_count_what_happened(learner: Learner) -> None:
 
 
 def test_inputs_in_flight_are_counted_out_again(learner: Learner) -> None:
-    with held(learner._engine.persister):
+    with disk_held(learner):
         future = learner.record_outcomes_nowait(outcome(n) for n in range(5))
         assert learner.statistics().in_flight == 5
     future.get(30.0)

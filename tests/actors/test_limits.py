@@ -15,6 +15,7 @@ from .helpers import (
     DEADLINE_SECONDS,
     SOON_SECONDS,
     T0,
+    disk_held,
     eventually,
     held,
     lesson_bytes,
@@ -30,7 +31,7 @@ Open = Callable[..., Learner]
 
 def test_inputs_in_flight_beyond_the_bound_are_refused_as_busy(open_learner: Open) -> None:
     learner = open_learner(settings=small_settings(limits={"in_flight_inputs_max": 10}))
-    with held(learner._engine.persister):
+    with disk_held(learner):
         futures = [learner.record_outcome_nowait(outcome(n)) for n in range(10)]
         with pytest.raises(BusyError, match=r"10 inputs are in flight.*in_flight_inputs_max") as busy:
             learner.record_outcome_nowait(outcome(10))

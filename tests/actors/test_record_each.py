@@ -27,7 +27,7 @@ from handicapper.protocol.messages import Input, Receipt
 from .helpers import (
     DEADLINE_SECONDS,
     copy_while_open,
-    held,
+    disk_held,
     lesson_bytes,
     outcome,
     pattern,
@@ -185,7 +185,7 @@ def test_what_was_moved_to_disk_is_still_known(open_learner: Open) -> None:
 
 def test_more_than_the_bound_allows_is_busy_at_once_and_nothing_is_sent(open_learner: Open) -> None:
     learner = open_learner(settings=small_settings(limits={"in_flight_inputs_max": 10}))
-    with held(learner._engine.persister):
+    with disk_held(learner):
         reply = learner.record_each_nowait([outcome(n) for n in range(8)])
         with pytest.raises(BusyError, match="8 inputs are in flight"):
             learner.record_each_nowait([outcome(n) for n in range(8, 12)])

@@ -27,6 +27,7 @@ from .helpers import (
     raising_fold,
     resolution,
     small_settings,
+    take_over,
     teach,
 )
 
@@ -172,6 +173,7 @@ def test_damaged_record_is_named_and_the_learner_goes_on(learner: Learner) -> No
 
 def test_damaged_journal_is_named(learner: Learner) -> None:
     learner.record_outcomes(outcome(n) for n in range(20))
+    take_over(learner)
     (_, first), (key, value) = list(learner._engine.store.read_journal(0))[:2]
     put(learner, b"journal", key, value[:-1] + bytes([value[-1] ^ 1]))
     found = learner.verify()
@@ -185,6 +187,7 @@ def test_damaged_journal_is_named(learner: Learner) -> None:
 def test_missing_part_of_the_journal_is_named(learner: Learner) -> None:
     learner.record_outcome(outcome(1))
     learner.record_outcome(outcome(2))
+    take_over(learner)
     store = learner._engine.store
     with store._env.begin(write=True) as txn:
         assert txn.delete(number_key(2), db=store._tables[b"journal"])

@@ -23,6 +23,7 @@ from handicapper.protocol.errors import HandicapperError
 
 CLONE_NEWNS = 0x20000
 CALLS_MAX = 100_000
+MEND_SECONDS = 20.0
 
 
 def mount_tmpfs(path: str, size: str) -> bool:
@@ -40,23 +41,27 @@ def mount_tmpfs(path: str, size: str) -> bool:
 
 
 def fill_limited(path: str, settings: dict[str, Any], seed: int, limit_bytes: int) -> None:
-    """Files may not grow beyond ``limit_bytes``."""
+    """Files may not grow beyond ``limit_bytes``; then they may again, while the learner is open."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, resource.RLIM_INFINITY))
-    fill(path, settings, seed)
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    fill(path, settings, seed, mend=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, unlimited))
 
 
 def fill_tmpfs(path: str, settings: dict[str, Any], seed: int, size: str) -> None:
-    """The file system is full; then it is made larger, and the directory opened again."""
+    """The file system is full; then it is made larger while the learner is open, and the directory opened again."""
     if not mount_tmpfs(path, size):
         return
-    acknowledged = fill(path, settings, seed)
-    subprocess.run(["mount", "-o", "remount,size=256m", path], check=True)
+    larger = ["mount", "-o", "remount,size=256m", path]
+    acknowledged = fill(path, settings, seed, mend=lambda: subprocess.run(larger, check=True))
     inspect(path, settings, seed, [[0, 0, number] for number in range(acknowledged)])
 
 
-def fill(path: str, settings: dict[str, Any], seed: int) -> int:
-    """Record until it fails; say how it fails, and what still works. Returns how many calls were acknowledged."""
+def fill(path: str, settings: dict[str, Any], seed: int, mend: Callable[[], object] = lambda: None) -> int:
+    """Record until it fails; say how it fails, and what still works. Returns how many calls were acknowledged.
+
+    ``mend`` makes room again: then the learner must go on by itself.
+    """
     learner = Learner(path, settings_from_dict({"online_learning": settings}))
     number = 0
     while number < CALLS_MAX:
@@ -86,6 +91,8 @@ def fill(path: str, settings: dict[str, Any], seed: int) -> int:
     emit(later=later, state=statistics.state, failure=statistics.failure, durable_seq=statistics.durable_seq)
     read = [learner.report("elo").n, len(learner.models()), len(learner.thompson_sample().ranked)]
     emit(read=read, params=learner.get_adaptive_params("elo") is not None)
+    mend()
+    emit(mended=_goes_on(learner, make_call(seed, 0, 0, number).inputs))
     began = time.monotonic()
     try:
         learner.close()
@@ -93,6 +100,18 @@ def fill(path: str, settings: dict[str, Any], seed: int) -> int:
     except HandicapperError as error:
         emit(closed=error.code, seconds=time.monotonic() - began)
     return number
+
+
+def _goes_on(learner: Learner, inputs: list[Any]) -> list[Any]:
+    """[state, accepted, refused] once it accepts again; or as it is after a while, if it does not."""
+    deadline = time.monotonic() + MEND_SECONDS
+    while learner.statistics().state != "accepting" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    state = learner.statistics().state
+    if state != "accepting":
+        return [state]
+    result = learner.record(inputs, on_error="return")
+    return [state, result.accepted + result.duplicates, len(result.errors), learner.verify().ok]
 
 
 def read_only(path: str, image: str, settings: dict[str, Any]) -> None:

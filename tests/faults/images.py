@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from handicapper.actors import Learner
+from handicapper.actors.persister import Checkpoint
 from handicapper.config import Settings, settings_from_dict
 
 from .workload import make_call
 
 SEED = 4711
+DEADLINE_SECONDS = 60.0
 TABLES: dict[str, Any] = {"persistence": {"initial_map_mib": 1, "save_interval_secs": 3600}}
 
 
@@ -54,6 +56,8 @@ def make_image(directory: Path, calls_number: int = 48, snapshot_every: int = 20
                 calls.append([0, thread, number])
             if number % snapshot_every == snapshot_every - 1:
                 learner.snapshot()
+        # All of the journal where this suite damages it; the log it came from has a suite of its own.
+        learner._engine.persister.ask(Checkpoint(), timeout=DEADLINE_SECONDS)
         image = Image(directory / "image", calls)
         image.path.mkdir()
         for name in ("data.mdb", "handicapper.json"):

@@ -32,15 +32,17 @@ def _check_failed_well(job: Job) -> int:
     """Refused by name from the failure on, readable to the end. Returns the number of acknowledged calls."""
     acknowledged = _message(job, "acknowledged")["acknowledged"]
     assert acknowledged > 8
-    assert _message(job, "failed")["failed"] == "STORE_FAILED"
+    assert _message(job, "failed")["failed"] == "STORE_FULL"
     later = _message(job, "later")
-    assert set(later["later"]) == {"STORE_FAILED"}
-    assert later["state"] == "failed"
-    assert "STORE_FAILED" in later["failure"]
+    assert set(later["later"]) == {"STORE_FULL"}
+    assert later["state"] == "degraded"
+    assert "STORE_FULL" in later["failure"]
     read = _message(job, "read")
     assert read["read"][0] > 0
     assert read["read"][1] >= read["read"][2] > 0
     assert read["params"]
+    mended = _message(job, "mended")["mended"]
+    assert (mended[0], mended[2:]) == ("accepting", [0, True])
     closed = _message(job, "closed")
     assert closed["seconds"] < small_settings().supervision.stop_timeout_secs
     return acknowledged

@@ -21,7 +21,7 @@ import pytest
 
 from handicapper.actors import Learner
 
-from .lifecycle import DEADLINE_SECONDS, SERVE, Daemon, Daemons, Peer, outcome, until
+from .lifecycle import DEADLINE_SECONDS, SERVE, Daemon, Daemons, Peer, outcome, patched, until
 
 
 @pytest.fixture
@@ -110,7 +110,46 @@ def test_a_manager_that_is_gone_is_no_error(daemons: Daemons) -> None:
     assert daemon.stop() == 0
 
 
+SYNC_FAILS = """
+import os
+import handicapper.actors.log_file as log_file
+class Segment(log_file._Segment):
+    def sync(self):
+        if os.path.exists(os.path.join(os.path.dirname(self.path), "broken")):
+            raise log_file.SyncFailedError(5, "Input/output error")
+        super().sync()
+log_file._Segment = Segment
+"""
+
+
 def test_a_failed_learner_is_told_loudly_once_and_goes_on_answering(daemons: Daemons) -> None:
+    """A sync fails once; that the next ones would succeed is of no use."""
+    with Manager(str(daemons.directory / "notify")) as manager:
+        manager.environment["WATCHDOG_USEC"] = "100000"
+        daemon = daemons.start(env=manager.environment, command=patched(SYNC_FAILS))
+        with daemon.connect() as peer:
+            peer.call("record_outcome", outcome(1))
+            (daemons.state / "broken").touch()
+            assert peer.refusal("record_outcome", outcome(2)).startswith("STORE_FAILED")
+            (daemons.state / "broken").unlink()
+            failed = "FAILED, answering questions only: STORE_FAILED"
+            until(lambda: manager.until("STATUS")["STATUS"].startswith(failed), "told that it has failed")
+            manager.rest()
+            # More than two intervals of the watchdog, by the clock of what it is asked meanwhile.
+            for _ in range(3):
+                assert peer.call("statistics")["state"] == "failed"
+                assert peer.call("report", {"model_id": "m"})["n"] >= 1
+                assert peer.refusal("record_outcome", outcome(3)).startswith("STORE_FAILED")
+            assert daemon.process.poll() is None
+        assert daemon.stop() == 73
+        assert not any("WATCHDOG" in fields for fields in manager.rest())
+    assert daemon.log().count("the learner has failed") == 1
+    with Learner(daemons.state) as learner:
+        assert learner.record_outcomes([]).total == 0
+        assert learner.report("m").n >= 1
+
+
+def test_a_degraded_learner_says_so_and_goes_on_by_itself_once_there_is_room(daemons: Daemons) -> None:
     reading, writing = os.pipe()
     with Manager(str(daemons.directory / "notify")) as manager:
         manager.environment["WATCHDOG_USEC"] = "100000"
@@ -127,25 +166,28 @@ def test_a_failed_learner_is_told_loudly_once_and_goes_on_answering(daemons: Dae
         reader.start()
         with daemon.connect() as peer:
             peer.call("record_outcome", outcome(1))
-            # As a full disk: no file of the process may grow any more, or be written beyond that.
-            resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-            assert peer.refusal("record_outcome", outcome(2)).startswith("STORE_FAILED")
-            failed = "FAILED, answering questions only: STORE_FAILED"
-            until(lambda: manager.until("STATUS")["STATUS"].startswith(failed), "told that it has failed")
-            manager.rest()
-            # More than two intervals of the watchdog, by the clock of what it is asked meanwhile.
-            for _ in range(3):
-                assert peer.call("statistics")["state"] == "failed"
-                assert peer.call("report", {"model_id": "m"})["n"] >= 1
-                assert peer.refusal("record_outcome", outcome(3)).startswith("STORE_FAILED")
-            assert daemon.process.poll() is None
-        assert daemon.stop() == 73
-        assert not any("WATCHDOG" in fields for fields in manager.rest())
+            # As a full disk: no file of the process may be written any more.
+            resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+            assert peer.refusal("record_outcome", outcome(2)).startswith("STORE_FULL")
+            degraded = "DEGRADED, answering questions only: STORE_FULL"
+            until(lambda: manager.until("STATUS")["STATUS"].startswith(degraded), "told that it is degraded")
+            assert peer.call("statistics")["state"] == "degraded"
+            assert peer.call("report", {"model_id": "m"})["n"] >= 1
+            assert peer.refusal("record_outcome", outcome(3)).startswith("STORE_FULL")
+            assert peer.refusal("snapshot").startswith("STORE_FULL")
+            unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, unlimited)
+            until(lambda: peer.call("statistics")["state"] == "accepting", "accepting again")
+            assert peer.call("record_outcome", outcome(2))["duplicate"], (
+                "it was under way, and is durable now"
+            )
+            assert not peer.call("record_outcome", outcome(3)).get("duplicate")
+            assert peer.call("verify")["ok"]
+        assert daemon.stop() == 0
         reader.join(DEADLINE_SECONDS)
-    assert sum("the learner has failed" in line for line in said) == 1
+    assert sum("the learner is degraded" in line for line in said) == 1
     with Learner(daemons.state) as learner:
-        assert learner.record_outcomes([]).total == 0
-        assert learner.report("m").n == 1
+        assert learner.report("m").n == 3
 
 
 # ------------------------------------------------------------------- socket activation

@@ -305,12 +305,12 @@ def test_an_internal_error_exits_70_with_its_traceback_in_the_log(daemons: Daemo
 ACTORS_STOP = """
 import handicapper.bin.daemon.turns as turns
 class Turns(turns.Turns):
-    def _run(self):
+    def _run(self, turns=64):
         if armed and self._driven is not None:
             class Broken:
                 def run_ready(self, n): raise RuntimeError("defect")
             self._driven = Broken()
-        super()._run()
+        super()._run(turns)
 armed = []
 import handicapper.bin.daemon.running as d
 d.Turns = Turns

@@ -42,6 +42,7 @@ CODES = {
     "StateDamagedError": "STATE_DAMAGED",
     "StateSchemaError": "STATE_SCHEMA",
     "StoreFailedError": "STORE_FAILED",
+    "StoreFullError": "STORE_FULL",
     "ProtocolError": "PROTOCOL_ERROR",
     "BadMessageError": "BAD_MESSAGE",
     "UnknownMethodError": "UNKNOWN_METHOD",
@@ -145,7 +146,13 @@ def test_busy_error_says_when_to_come_back() -> None:
 
 def test_state_errors_can_be_caught_together() -> None:
     below = {kind.__name__ for kind in EVERY if issubclass(kind, StateError)} - {"StateError"}
-    assert below == {"StateLockedError", "StateDamagedError", "StateSchemaError", "StoreFailedError"}
+    assert below == {
+        "StateLockedError",
+        "StateDamagedError",
+        "StateSchemaError",
+        "StoreFailedError",
+        "StoreFullError",
+    }
 
 
 @every
