@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ..config import Settings, check_settings
+from ..protocol.errors import reason_of
 from ..protocol.messages import DeadLetter, Receipt, SnapshotReceipt, Statistics, VerifyReport
 from ..protocol.validation import check_id, check_text, check_time
 from .calls import TIMEOUT_SECONDS, Reply
@@ -130,7 +131,7 @@ class Controls:
 
     def add_dead_letter(self, recipient: str, reason: BaseException, message: object) -> None:
         """Keep a message that could not be taken in and whose sender cannot be told, with the reason."""
-        self._engine.dead_letters.add(recipient, str(reason), message, 1)
+        self._engine.dead_letters.add(recipient, reason_of(reason), message, 1)
 
     def verify(self) -> VerifyReport:
         """Check everything stored, as :func:`.verify.verify_state` does, while inputs go on.

@@ -11,7 +11,7 @@ import pykka
 from pykka._envelope import Envelope
 
 from ..config import LearningRules
-from ..protocol.errors import BusyError, HandicapperError
+from ..protocol.errors import BusyError, HandicapperError, reason_of
 from ..protocol.messages import Prediction, SignalDecision
 from .model import AskGate
 from .roster import ModelRef, Roster
@@ -86,5 +86,5 @@ def _ask(ref: ModelRef, question: AskGate) -> list[Gate] | None:
     except (pykka.Timeout, pykka.ActorDeadError, BusyError):
         return None
     except Exception as error:  # noqa: BLE001  # one model's fault must not become the router's
-        cell.scheduler.dead_letters.add(cell.name, f"raised {error!r}", question, 1)
+        cell.scheduler.dead_letters.add(cell.name, f"raised {reason_of(error)}", question, 1)
         return None

@@ -13,6 +13,7 @@ from pykka._envelope import Envelope
 from ..protocol.errors import HandicapperError, InvalidValueError, ModelFailedError
 from ..protocol.messages import Selection
 from ..protocol.validation import check_id, check_time
+from ..protocol.wording import shown
 from .calls import Reply
 from .engine import Engine
 from .model import AskView
@@ -46,7 +47,7 @@ class ModelReply(Reply[T]):
 
 def model_failed(engine: Engine, model_id: str) -> ModelFailedError:
     """The error for a question to a model that was given up."""
-    return ModelFailedError(f"model {model_id!r} was given up: {engine.roster.failed[model_id]}")
+    return ModelFailedError(f"model {shown(model_id)} was given up: {engine.roster.failed[model_id]}")
 
 
 def event_time(engine: Engine, as_of: int | datetime | None) -> int:
@@ -99,7 +100,7 @@ def selection_question(
         raise InvalidValueError("n", n, f"a whole number from 1 to {DRAWS_MAX}")
     whole_seed = isinstance(seed, int) and not isinstance(seed, bool)
     if seed is not None and not (whole_seed and 0 <= seed < 2**64):
-        raise InvalidValueError("seed", seed, "a whole number from 0 to 2**64 - 1")
+        raise InvalidValueError("seed", seed, "a whole number from 0 to 18446744073709551615")
     selection_id = uuid4().hex if selection_id is None else check_id("selection_id", selection_id)
     if isinstance(models, str) or not isinstance(models, Iterable | None):
         raise InvalidValueError("models", models, "several model ids, such as a list of them")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pykka._envelope import Envelope
 
 from ..config import Supervision
-from ..protocol.errors import HandicapperError
+from ..protocol.errors import reason_of
 from .log import get_logger
 from .model import HistoryTooShortError, ModelActor
 from .requests import AskHistory, History, HistoryRead
@@ -90,7 +90,7 @@ class SupervisorActor(PooledActor):
         decision = self._intensity.decide(self._restarts.get(model_id, ()), self._clock.monotonic())
         self._restarts[model_id] = decision.restarts
         if not decision.restart:
-            reason = f"restarted {len(decision.restarts)} times, last: {failure.exception!r}"
+            reason = f"restarted {len(decision.restarts)} times, last: {reason_of(failure.exception)}"
             self._give_up(failure, model_id, reason)
             return None
         self.restarts += 1
@@ -106,9 +106,8 @@ class SupervisorActor(PooledActor):
                 self._store, {model: history.ordinals for model, history in histories.items()}
             )
         except Exception as error:  # noqa: BLE001  # without its history there is no model to go on with
-            reason = str(error) if isinstance(error, HandicapperError) else repr(error)
             for restart in restarts:
-                self._give_up(restart.failure, restart.model_id, f"cannot be rebuilt: {reason}")
+                self._give_up(restart.failure, restart.model_id, f"cannot be rebuilt: {reason_of(error)}")
             return
         finally:
             for _ in histories:
@@ -117,7 +116,7 @@ class SupervisorActor(PooledActor):
             try:
                 self._restart(restart, histories[restart.model_id], archived[restart.model_id])
             except Exception as error:  # noqa: BLE001  # one model that cannot be folded costs no other
-                self._give_up(restart.failure, restart.model_id, f"cannot be rebuilt: {error!r}")
+                self._give_up(restart.failure, restart.model_id, f"cannot be rebuilt: {reason_of(error)}")
 
     def _ask_history(self, model_id: str) -> History:
         asked: LeanFuture[History] = LeanFuture(self._router.cell)

@@ -55,6 +55,7 @@ class ModelReset(Struct, frozen=True):
     """A model was made to forget what it had learned."""
 
     model_id: str
+    reason: str
 
 
 class ModelRestarted(Struct, frozen=True):
@@ -124,4 +125,4 @@ def event_of(control: PauseModel | ResumeModel | ResetModel) -> LearnerEvent:
         return ModelPaused(control.model_id, control.until_ns, control.reason)
     if isinstance(control, ResumeModel):
         return ModelResumed(control.model_id)
-    return ModelReset(control.model_id)
+    return ModelReset(control.model_id, control.reason)

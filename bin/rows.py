@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..protocol.errors import InvalidValueError
 from ..protocol.messages import Prediction
-from ..protocol.validation import ID_BYTES_MAX, LABEL_BYTES_MAX, check_id
+from ..protocol.values import ID_BYTES_MAX, LABEL_BYTES_MAX, check_id
 from .errors import InputDataError, InputUnreadableError
 from .times import parse_time_ns
 

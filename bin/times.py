@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from ..protocol.validation import TIME_NS_MAX, TIME_NS_MIN
+from ..protocol.values import TIME_NS_MAX, TIME_NS_MIN
 
 __all__ = ["TIME_EXPECTED", "format_time_ns", "parse_time_ns"]
 

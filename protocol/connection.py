@@ -14,6 +14,7 @@ from msgspec import Meta, Raw
 from .decoding import DECODE_ERRORS, check_depth, generic
 from .errors import BadMessageError, ProtocolError, error_from_wire, error_to_wire
 from .framing import Framer
+from .wording import shown
 
 __all__ = [
     "MSGID_MAX",
@@ -40,6 +41,8 @@ NOTIFICATION: Final = 2
 MSGID_MAX: Final = 2**32 - 1
 DEPTH_READ_MAX: Final = 128
 """Beyond it the decoder may refuse the whole message; a server's own limit is far below."""
+MESSAGE_BYTES_SHOWN: Final = 200
+"""Of a bad message; a longer one is shown as bytes, for decoding it takes time."""
 
 MsgId = Annotated[int, Meta(ge=0, le=MSGID_MAX)]
 
@@ -134,8 +137,8 @@ def _named(parts: list[Raw], length: int, msgid: int | None, answerable: bool) -
     except DECODE_ERRORS:
         method = None
     if not isinstance(method, str):
-        shown = _shown(bytes(parts[length - 2]))
-        raise BadCall(_bad(f"the method {shown}, no string in UTF-8,"), msgid, answerable)
+        told = _shown(bytes(parts[length - 2]))
+        raise BadCall(_bad(f"the method {told}, no string in UTF-8,"), msgid, answerable)
     return method, parts[length - 1]
 
 
@@ -156,11 +159,10 @@ def _bad(what: str) -> BadMessageError:
 
 def _shown(raw: bytes) -> str:
     try:
-        check_depth(raw[:200], 8)
-        shown = repr(generic(raw)) if len(raw) <= 200 else raw[:24].hex()
+        check_depth(raw[:MESSAGE_BYTES_SHOWN], 8)
+        return shown(generic(raw) if len(raw) <= MESSAGE_BYTES_SHOWN else raw)
     except (*DECODE_ERRORS, ProtocolError, IndexError):
-        shown = "0x" + raw[:24].hex()
-    return shown if len(shown) <= 80 else shown[:60] + "..."
+        return shown(raw)
 
 
 def msgid_of_head(head: bytes) -> int | None:

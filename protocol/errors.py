@@ -44,9 +44,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
-from .wording import shown
+from .wording import plain, shown
 
 __all__ = [
     "BadMessageError",
@@ -82,6 +82,7 @@ __all__ = [
     "UnknownModelError",
     "error_from_wire",
     "error_to_wire",
+    "reason_of",
 ]
 
 
@@ -323,6 +324,25 @@ class StoreFullError(StoreFailedError):
     code = "STORE_FULL"
 
 
+REASON_CHARS_MAX: Final = 400
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong, in one line: the text of an error of ours, the class and the text of any other.
+
+    >>> reason_of(UnknownModelError("elo"))[:23], reason_of(ValueError("a bug")), reason_of(KeyboardInterrupt())
+    ('UNKNOWN_MODEL model "el', 'ValueError: a bug', 'KeyboardInterrupt')
+    """
+    if isinstance(error, HandicapperError):
+        return str(error)
+    name = type(error).__name__
+    try:
+        text = plain(str(error), REASON_CHARS_MAX)
+    except Exception:  # noqa: BLE001  # a host's class with a broken __str__
+        text = "its text cannot be shown"
+    return f"{name}: {text}" if text else name
+
+
 def error_to_wire(error: BaseException) -> tuple[int, str]:
     """``(0, text)`` for a fault of ours or a transient one, ``(1, text)`` for the caller's.
 
@@ -330,8 +350,7 @@ def error_to_wire(error: BaseException) -> tuple[int, str]:
     (1, (0, 'INTERNAL ValueError: a bug; this is a fault of the server, whose log says more'))
     """
     if not isinstance(error, HandicapperError):
-        text = f"INTERNAL {type(error).__name__}: {error!s:.400}; this is a fault of the server, whose log says more"
-        return 0, text.encode(errors="replace").decode()
+        return 0, f"INTERNAL {reason_of(error)}; this is a fault of the server, whose log says more"
     return int(error.fault == "caller"), str(error).encode(errors="replace").decode()
 
 

@@ -8,12 +8,13 @@ with the keys and values than print them finds them in the record's ``fields``.
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 import structlog
 
-__all__ = ["get_logger"]
+__all__ = ["debugging", "get_logger"]
 
 # Without it Python prints to stderr what no host handles.
 logging.getLogger("handicapper").addHandler(logging.NullHandler())
@@ -42,3 +43,8 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
         processors=_PROCESSORS,
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def debugging(name: str) -> Callable[[], bool]:
+    """Tells whether the logger's debug records are written: asked before one is made that takes work."""
+    return partial(logging.getLogger(f"handicapper.{name}").isEnabledFor, logging.DEBUG)

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from .limits import PROTOCOL_VERSION
 from .messages import MarketResolved, MetadataValue, Prediction, ResolutionStatus, TradeOutcome
-from .validation import (
+from .values import (
     ID_EXPECTED,
     LABEL_EXPECTED,
     METADATA_EXPECTED,

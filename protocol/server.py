@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from .connection import encode_error
-from .errors import BusyError
+from .errors import BusyError, reason_of
 from .limits import WireLimits
 from .log import get_logger
 from .messages import ConfigReply, ServerStatistics
@@ -150,11 +150,14 @@ class Server:
         service.counters.connections_total += 1
         return True
 
-    def left(self, edge: Edge) -> None:
-        """A connection is gone."""
-        self._edges.discard(edge)
+    def left(self, edge: Edge) -> bool:
+        """A connection is gone; returns whether it was one of those admitted."""
+        if edge not in self._edges:
+            return False
+        self._edges.remove(edge)
         self.service.sessions.discard(edge.session)
         self.service.feed.remove(edge.session.subscriber)
+        return True
 
     def now(self) -> float:
         """The loop's clock, seconds."""
@@ -213,6 +216,7 @@ class Edge(asyncio.Protocol):
             self._finishing = True
             transport.close()
             return
+        _log.debug("connection opened", connection=peer)
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
         if not self._local:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -237,7 +241,9 @@ class Edge(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._server.left(self)
+        if self._server.left(self):
+            why = {} if exc is None else {"error": reason_of(exc)}
+            _log.debug("connection closed", connection=self.session.peer, **why)
         if not self.closed.done():
             self.closed.set_result(None)
         self.session.drop()

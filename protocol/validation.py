@@ -1,5 +1,7 @@
 """Checks of what enters: one function per input message, the same for a caller and for a socket.
 
+Those of single values are in :mod:`.values`; the three that arguments of calls need are found here, too.
+
 Each returns the message, normalised where that loses nothing (an int confidence becomes a float, an
 aware ``datetime`` becomes nanoseconds, a decimal string becomes ``Decimal``), or raises
 :class:`~handicapper.protocol.errors.InvalidValueError` naming the field, its value and what to do.
@@ -9,36 +11,36 @@ The common case, a message that is right as it is, takes one pass of cheap compa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
-from math import isfinite
-from typing import Any, Final, TypeVar, get_args
-
-import msgspec
+from decimal import Decimal
+from typing import Any, Final
 
 from .errors import InvalidValueError
-from .messages import Input, MarketResolved, Prediction, ResolutionStatus, TradeOutcome
-from .wording import alternatives, shown
+from .messages import Input, MarketResolved, Prediction, TradeOutcome
+from .values import (
+    ID_BYTES_MAX,
+    LABEL_BYTES_MAX,
+    MONEY_DIGITS_MAX,
+    PAYOUT_LABELS_MAX,
+    PAYOUTS_EXPECTED,
+    REVISION_EXPECTED,
+    STATUS_EXPECTED,
+    STATUSES,
+    TIME_NS_MAX,
+    TIME_NS_MIN,
+    check_id,
+    check_label,
+    check_metadata,
+    check_money,
+    check_probability,
+    check_signed_money,
+    check_text,
+    check_time,
+    exact,
+    optional,
+)
+from .wording import shown
 
 __all__ = [
-    "ID_BYTES_MAX",
-    "ID_EXPECTED",
-    "LABEL_BYTES_MAX",
-    "LABEL_EXPECTED",
-    "METADATA_BYTES_MAX",
-    "METADATA_EXPECTED",
-    "METADATA_VALUE_EXPECTED",
-    "MONEY_EXPECTED",
-    "PAYOUTS_EXPECTED",
-    "PAYOUT_LABELS_MAX",
-    "PROBABILITY_EXPECTED",
-    "REVISION_EXPECTED",
-    "STATUS_EXPECTED",
-    "TEXT_BYTES_MAX",
-    "TEXT_EXPECTED",
-    "TIME_EXPECTED",
-    "TIME_NS_MAX",
-    "TIME_NS_MIN",
     "check_id",
     "check_input",
     "check_market_resolved",
@@ -47,40 +49,6 @@ __all__ = [
     "check_time",
     "check_trade_outcome",
 ]
-
-_T = TypeVar("_T")
-
-ID_BYTES_MAX: Final = 256
-LABEL_BYTES_MAX: Final = 64
-TEXT_BYTES_MAX: Final = 1024
-METADATA_BYTES_MAX: Final = 4096
-PAYOUT_LABELS_MAX: Final = 256
-MONEY_DIGITS_MAX: Final = 18
-"""Digits before and after the point; within these, products and sums of money stay exact."""
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-TIME_NS_MIN: Final = (datetime(1900, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) * 1000
-TIME_NS_MAX: Final = (datetime(2200, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) * 1000
-
-# What is expected, in words that every caller understands: these texts travel.
-_CHARACTERS: Final = "of UTF-8 without control characters"
-ID_EXPECTED: Final = f"an id of 1 to {ID_BYTES_MAX} bytes {_CHARACTERS}"
-LABEL_EXPECTED: Final = f"an outcome label of 1 to {LABEL_BYTES_MAX} bytes {_CHARACTERS}"
-TEXT_EXPECTED: Final = f"a text of at most {TEXT_BYTES_MAX} bytes {_CHARACTERS}"
-TIME_EXPECTED: Final = (
-    "integer nanoseconds since 1970 UTC, from year 1900 to 2200 (multiply seconds by 1000000000)"
-)
-PROBABILITY_EXPECTED: Final = "a number from 0 to 1"
-MONEY_EXPECTED: Final = (
-    f'an exact amount: an integer or a decimal string such as "0.58", with at most {MONEY_DIGITS_MAX} digits on each '
-    "side of the point (a float is not exact)"
-)
-REVISION_EXPECTED: Final = "a whole number from 0 to 2147483647"
-PAYOUTS_EXPECTED: Final = f"a map of 1 to {PAYOUT_LABELS_MAX} outcome labels to payouts from 0 to 1"
-METADATA_EXPECTED: Final = "a map of strings to strings, numbers, booleans or nil"
-METADATA_VALUE_EXPECTED: Final = "a string, a number, a boolean or nil"
-STATUSES: Final[tuple[str, ...]] = get_args(ResolutionStatus)
-STATUS_EXPECTED: Final = alternatives(STATUSES)
 
 
 def check_prediction(prediction: Prediction) -> Prediction:
@@ -114,7 +82,7 @@ def check_prediction(prediction: Prediction) -> Prediction:
     expires_at = None if p.expires_at is None else check_time("expires_at", p.expires_at)
     if expires_at is not None and expires_at < predicted_at:
         raise InvalidValueError("expires_at", expires_at, f"a time not before predicted_at ({predicted_at})")
-    price = _optional(_money, "price", p.price)
+    price = optional(check_money, "price", p.price)
     if price is not None and price > 1:
         raise InvalidValueError("price", price, "the price of a claim that pays 1, from 0 to 1")
     # Built anew: a subclass would be journaled under its own tag, layout and fields.
@@ -122,14 +90,14 @@ def check_prediction(prediction: Prediction) -> Prediction:
         prediction_id=check_id("prediction_id", p.prediction_id),
         model_id=check_id("model_id", p.model_id),
         market_id=check_id("market_id", p.market_id),
-        outcome=_label("outcome", p.outcome),
-        confidence=_probability("confidence", p.confidence),
+        outcome=check_label("outcome", p.outcome),
+        confidence=check_probability("confidence", p.confidence),
         predicted_at=predicted_at,
         expires_at=expires_at,
         price=price,
-        size=_optional(_money, "size", p.size),
-        fee=_optional(_money, "fee", p.fee),
-        metadata=_optional(_metadata, "metadata", p.metadata),
+        size=optional(check_money, "size", p.size),
+        fee=optional(check_money, "fee", p.fee),
+        metadata=optional(check_metadata, "metadata", p.metadata),
     )
 
 
@@ -182,9 +150,9 @@ def check_market_resolved(resolution: MarketResolved) -> MarketResolved:
         resolved_at=resolved_at,
         payouts=payouts,
         void=r.void,
-        status=_exact(r.status),  # pyright: ignore[reportArgumentType]  # one of the three
+        status=exact(r.status),  # pyright: ignore[reportArgumentType]  # one of the three
         revision=r.revision,
-        source=_optional(check_text, "source", r.source),
+        source=optional(check_text, "source", r.source),
     )
 
 
@@ -213,11 +181,11 @@ def check_trade_outcome(outcome: TradeOutcome) -> TradeOutcome:
     return TradeOutcome(
         prediction_id=check_id("prediction_id", o.prediction_id),
         model_id=check_id("model_id", o.model_id),
-        predicted_outcome=_label("predicted_outcome", o.predicted_outcome),
-        actual_outcome=_label("actual_outcome", o.actual_outcome),
+        predicted_outcome=check_label("predicted_outcome", o.predicted_outcome),
+        actual_outcome=check_label("actual_outcome", o.actual_outcome),
         resolved_at=check_time("resolved_at", o.resolved_at),
-        confidence=_optional(_probability, "confidence", o.confidence),
-        pnl=_optional(_signed_money, "pnl", o.pnl),
+        confidence=optional(check_probability, "confidence", o.confidence),
+        pnl=optional(check_signed_money, "pnl", o.pnl),
     )
 
 
@@ -234,38 +202,6 @@ def check_input(message: Input) -> Input:
     if check is None:
         raise InvalidValueError("input", message, "a Prediction, MarketResolved or TradeOutcome")
     return check(message)
-
-
-def check_id(field: str, value: object) -> str:
-    """Return the id: 1 to 256 bytes of UTF-8 without control characters."""
-    return _text(field, value, ID_BYTES_MAX, ID_EXPECTED)
-
-
-def check_text(field: str, value: object) -> str:
-    """Return a free text of at most 1024 bytes without control characters; may be empty."""
-    return "" if value == "" else _text(field, value, TEXT_BYTES_MAX, TEXT_EXPECTED)
-
-
-def check_time(field: str, value: object) -> int:
-    """Return an event time in ns; an aware datetime is converted exactly.
-
-    >>> check_time("at", datetime(2024, 1, 1, tzinfo=UTC))
-    1704067200000000000
-    >>> try:
-    ...     check_time("at", datetime(2024, 1, 1))
-    ... except InvalidValueError as error:
-    ...     print(error.expected)
-    an aware datetime (add tzinfo=UTC) or integer nanoseconds
-    """
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise InvalidValueError(field, value, "an aware datetime (add tzinfo=UTC) or integer nanoseconds")
-        given, value = value, (value - EPOCH) // timedelta(microseconds=1) * 1000
-        if not TIME_NS_MIN <= value <= TIME_NS_MAX:
-            raise InvalidValueError(field, given, TIME_EXPECTED)
-    if type(value) is not int or not TIME_NS_MIN <= value <= TIME_NS_MAX:
-        raise InvalidValueError(field, value, TIME_EXPECTED)
-    return value
 
 
 def _is_id(value: Any) -> bool:
@@ -305,104 +241,15 @@ def _few_digits(value: Decimal) -> bool:
     return len(text) <= MONEY_DIGITS_MAX and "E" not in text
 
 
-def _optional(check: Callable[[str, object], _T], field: str, value: object) -> _T | None:
-    return None if value is None else check(field, value)
-
-
-def _text(field: str, value: object, bytes_max: int, expected: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidValueError(field, value, expected)
-    value = _exact(value)
-    if not value or len(value) > bytes_max:
-        raise InvalidValueError(field, value, expected)
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise InvalidValueError(field, value, expected) from None
-    if size > bytes_max or any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
-        raise InvalidValueError(field, value, expected)
-    return value
-
-
-def _exact(value: str) -> str:
-    """The characters of a str or of a subclass (an enum's ``str()`` gives its name instead)."""
-    return value if type(value) is str else str.__str__(value)
-
-
-def _label(field: str, value: object) -> str:
-    return _text(field, value, LABEL_BYTES_MAX, LABEL_EXPECTED)
-
-
-def _probability(field: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InvalidValueError(field, value, PROBABILITY_EXPECTED)
-    return float(value)
-
-
-def _signed_money(field: str, value: object) -> Decimal:
-    if isinstance(value, float):
-        raise InvalidValueError(field, value, f'{MONEY_EXPECTED}; write "{value}"')
-    if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
-        raise InvalidValueError(field, value, MONEY_EXPECTED)
-    try:
-        money = Decimal(value)
-    except InvalidOperation:
-        raise InvalidValueError(field, value, MONEY_EXPECTED) from None
-    if not money.is_finite():
-        raise InvalidValueError(field, value, MONEY_EXPECTED)
-    exponent = money.as_tuple().exponent
-    if money.adjusted() >= MONEY_DIGITS_MAX or (isinstance(exponent, int) and exponent < -MONEY_DIGITS_MAX):
-        raise InvalidValueError(field, value, f"{MONEY_EXPECTED}; round it first")
-    return money
-
-
-def _money(field: str, value: object) -> Decimal:
-    money = _signed_money(field, value)
-    if money < 0:
-        raise InvalidValueError(field, value, "an amount that is not negative")
-    return money
-
-
 def _payouts(resolution: MarketResolved) -> dict[str, float] | None:
     if resolution.winner is not None:
-        return {_label("winner", resolution.winner): 1.0}
+        return {check_label("winner", resolution.winner): 1.0}
     payouts: object = resolution.payouts
     if payouts is None:
         return None
     if not isinstance(payouts, Mapping) or not 0 < len(payouts) <= PAYOUT_LABELS_MAX:
         raise InvalidValueError("payouts", payouts, PAYOUTS_EXPECTED)
     return {
-        _label("key of payouts", label): _probability(f"payouts[{shown(label)}]", value)
+        check_label("key of payouts", label): check_probability(f"payouts[{shown(label)}]", value)
         for label, value in payouts.items()
     }
-
-
-def _metadata(field: str, value: object) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise InvalidValueError(field, value, METADATA_EXPECTED)
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise InvalidValueError(f"key of {field}", key, "a string")
-        if not isinstance(item, str | int | float | bool | None):
-            raise InvalidValueError(f"{field}[{shown(key)}]", item, METADATA_VALUE_EXPECTED)
-        if isinstance(item, float) and not isfinite(item):
-            raise InvalidValueError(f"{field}[{shown(key)}]", item, "a finite number")
-    copy = {_exact(key): _plain(item) for key, item in value.items()}
-    try:
-        size = len(msgspec.msgpack.encode(copy))
-    except (UnicodeEncodeError, OverflowError, TypeError):
-        raise InvalidValueError(
-            field, value, f"{METADATA_EXPECTED}, of valid UTF-8 and at most 64 bits"
-        ) from None
-    if size > METADATA_BYTES_MAX:
-        raise InvalidValueError(field, value, f"at most {METADATA_BYTES_MAX} bytes when encoded, not {size}")
-    return copy
-
-
-def _plain(item: Any) -> Any:
-    """A subclass's value as the plain type that the journal can hold."""
-    if item is None or isinstance(item, bool):
-        return item
-    if isinstance(item, str):
-        return _exact(item)
-    return int(item) if isinstance(item, int) else float(item)

@@ -23,7 +23,7 @@ from pykka.messages import (
     _ActorStop,
 )
 
-from ...protocol.errors import RuntimeFaultError
+from ...protocol.errors import RuntimeFaultError, reason_of
 from .failure import Failure
 from .latch import OneShot
 from .lifecycle import Lifecycle
@@ -209,14 +209,14 @@ class Cell(Lifecycle):
         return goes_on
 
     def _contained(self, error: BaseException) -> RuntimeFaultError:
-        contained = RuntimeFaultError(f"{self.name} raised {error!r} while it handled this message")
+        contained = RuntimeFaultError(f"{self.name} raised {reason_of(error)} while it handled this message")
         contained.__cause__ = error
         return contained
 
     def _fail(self, tells: tuple[Envelope[Any], ...], error: BaseException, attempts: int) -> bool:
         if self._report(tells, error, attempts):
             return False
-        self._bury(tells, repr(error), attempts)
+        self._bury(tells, reason_of(error), attempts)
         return True
 
     def _report(self, tells: tuple[Envelope[Any], ...], error: BaseException, attempts: int) -> bool:
@@ -243,7 +243,7 @@ class Cell(Lifecycle):
             actor.on_start()
         except BaseException as error:  # noqa: BLE001
             if not self._report((), error, self._start_attempts):
-                reason = f"on_start raised {error!r}"
+                reason = f"on_start raised {reason_of(error)}"
                 self.scheduler.dead_letters.add(self.name, reason, None, self._start_attempts)
                 self.close(reason)
                 self._finish()

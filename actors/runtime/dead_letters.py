@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from ...protocol.wording import plain, written_out
 from .clock import Clock, SystemClock
 
-__all__ = ["DeadLetter", "DeadLetters", "shorten"]
+__all__ = ["DeadLetter", "DeadLetters"]
 
-_SHOWN_CHARACTERS_MAX = 200
+MESSAGE_CHARS_MAX: Final = 200
+REASON_CHARS_MAX: Final = 1_000
 
 
 class DeadLetter(NamedTuple):
@@ -20,26 +22,11 @@ class DeadLetter(NamedTuple):
     """Name of the actor it was meant for."""
     reason: str
     message: str
-    """What it was, shortened."""
+    """What it was, as JSON has it, shortened."""
     attempts: int
     """How often a handler was given it; 0 when it was never tried."""
     at_ns: int
     """Processing time, wall clock, nanoseconds UTC."""
-
-
-def shorten(message: Any, characters_max: int = _SHOWN_CHARACTERS_MAX) -> str:
-    """``repr`` of a message, cut to ``characters_max`` characters; never raises.
-
-    >>> shorten("x" * 40, characters_max=20)
-    "'xxxx... (42 characters)"
-    """
-    try:
-        shown = repr(message)
-    except Exception as error:  # noqa: BLE001 - a broken __repr__ must not cost us the letter
-        return f"<{type(message).__name__} whose repr raised {type(error).__name__}>"
-    if len(shown) <= characters_max:
-        return shown
-    return f"{shown[: max(characters_max - 15, 0)]}... ({len(shown)} characters)"
 
 
 class DeadLetters:
@@ -65,7 +52,8 @@ class DeadLetters:
 
     def add(self, recipient: str, reason: str, message: Any, attempts: int = 0) -> None:
         """Keep one letter. The message itself is not kept, only what it looked like."""
-        letter = DeadLetter(recipient, reason, shorten(message), attempts, self._clock.now_ns())
+        shown = written_out(message, MESSAGE_CHARS_MAX)
+        letter = DeadLetter(recipient, plain(reason, REASON_CHARS_MAX), shown, attempts, self._clock.now_ns())
         with self._lock:
             self._letters.append(letter)
             self._total += 1

@@ -17,6 +17,7 @@ import pykka
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
+from ...protocol.errors import reason_of
 from .failure import Failure, FailureHandler
 from .mailbox import Mailbox
 
@@ -88,7 +89,7 @@ class Lifecycle(Mailbox):
                 retries = self._retries = deque()
             retries.extendleft((envelope, failure.attempts) for envelope in reversed(failure.envelopes))
         else:
-            self._bury(failure.envelopes, repr(failure.exception), failure.attempts)
+            self._bury(failure.envelopes, reason_of(failure.exception), failure.attempts)
         self._attention = True
         self._failure = None
         if self._closed:  # a hard stop came first
@@ -102,9 +103,9 @@ class Lifecycle(Mailbox):
     def give_up(self, failure: Failure) -> bool:
         """See ``Failure.stop``."""
         was_closed = self._closed
-        self._bury(failure.envelopes, repr(failure.exception), failure.attempts)
+        self._bury(failure.envelopes, reason_of(failure.exception), failure.attempts)
         self._failure = None
-        self.stop_hard(f"the actor failed: {failure.exception!r}")
+        self.stop_hard(f"the actor failed: {reason_of(failure.exception)}")
         return not was_closed
 
     # ------------------------------------------------------------------ stopping
@@ -181,6 +182,6 @@ class Lifecycle(Mailbox):
             function(*arguments)
         except BaseException as error:
             _logger.exception("%s of %s raised", what, self.name)
-            self.scheduler.dead_letters.add(self.name, f"{what} raised {error!r}", None)
+            self.scheduler.dead_letters.add(self.name, f"{what} raised {reason_of(error)}", None)
             return False
         return True

@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 
 from ...protocol.errors import ConflictError, PredictedAfterResolutionError
 from ...protocol.messages import MarketResolved, Prediction, Receipt, TradeOutcome
+from ...protocol.wording import shown
 from .market import Ruling, Ticket, counts, outcome_x
 
 __all__ = ["agree", "agree_on_x", "same_outcome", "same_prediction", "same_ruling"]
@@ -21,9 +22,11 @@ def same_prediction(ticket: Ticket, prediction: Prediction) -> Receipt:
     if recorded == prediction:
         return Receipt(seq=ticket.prediction_seq, duplicate=True)
     was, now = asdict(recorded), asdict(prediction)
-    fields = ", ".join(f"{name} {was[name]!r} != {now[name]!r}" for name in was if was[name] != now[name])
+    fields = ", ".join(
+        f"{name} {shown(was[name])} != {shown(now[name])}" for name in was if was[name] != now[name]
+    )
     raise ConflictError(
-        f"prediction {prediction.prediction_id!r} was recorded with other content ({fields}); "
+        f"prediction {shown(prediction.prediction_id)} was recorded with other content ({fields}); "
         "a new prediction needs a new prediction_id"
     )
 
@@ -37,8 +40,8 @@ def same_ruling(ruling: Ruling, resolution: MarketResolved) -> Receipt:
     if recorded.void == resolution.void and _paid(recorded) == _paid(resolution):
         return Receipt(seq=ruling.seq, duplicate=True)
     raise ConflictError(
-        f"market {resolution.market_id!r} revision {resolution.revision} ({resolution.status}) was recorded as "
-        f"{shown(recorded)}, now {shown(resolution)}; send revision {resolution.revision + 1} to correct it"
+        f"market {shown(resolution.market_id)} revision {resolution.revision} ({resolution.status}) was recorded as "
+        f"{_ruled(recorded)}, now {_ruled(resolution)}; send revision {resolution.revision + 1} to correct it"
     )
 
 
@@ -59,9 +62,8 @@ def same_outcome(ticket: Ticket, recorded: TradeOutcome, outcome: TradeOutcome) 
     if same and (outcome.pnl is None or recorded.pnl == outcome.pnl):
         return Receipt(seq=ticket.outcome_seq, duplicate=True)
     raise ConflictError(
-        f"the outcome of prediction {outcome.prediction_id!r} was recorded as "
-        f"{recorded.actual_outcome!r} for {recorded.predicted_outcome!r} of {recorded.model_id!r}, P&L {recorded.pnl}; "
-        f"now {outcome.actual_outcome!r} for {outcome.predicted_outcome!r} of {outcome.model_id!r}, P&L {outcome.pnl}"
+        f"the outcome of prediction {shown(outcome.prediction_id)} was recorded as {_ended(recorded)}; "
+        f"now {_ended(outcome)}"
     )
 
 
@@ -69,13 +71,17 @@ def agree(ticket: Ticket, prediction: Prediction) -> None:
     """Raise unless a trade outcome and its prediction speak of the same thing."""
     outcome = ticket.outcome
     assert outcome is not None
-    what = f"prediction {prediction.prediction_id!r} and its trade outcome contradict each other: "
+    what = f"prediction {shown(prediction.prediction_id)} and its trade outcome contradict each other: "
     if outcome.model_id != prediction.model_id:
-        raise ConflictError(f"{what}model_id {prediction.model_id!r} against {outcome.model_id!r}")
+        raise ConflictError(f"{what}model_id {shown(prediction.model_id)} against {shown(outcome.model_id)}")
     if outcome.predicted_outcome != prediction.outcome:
-        raise ConflictError(f"{what}outcome {prediction.outcome!r} against {outcome.predicted_outcome!r}")
+        raise ConflictError(
+            f"{what}outcome {shown(prediction.outcome)} against {shown(outcome.predicted_outcome)}"
+        )
     if outcome.confidence is not None and outcome.confidence != prediction.confidence:
-        raise ConflictError(f"{what}confidence {prediction.confidence!r} against {outcome.confidence!r}")
+        raise ConflictError(
+            f"{what}confidence {shown(prediction.confidence)} against {shown(outcome.confidence)}"
+        )
     if prediction.predicted_at > outcome.resolved_at:
         raise PredictedAfterResolutionError(
             f"{what}made at {prediction.predicted_at}, ended before that, at {outcome.resolved_at}"
@@ -90,8 +96,8 @@ def agree_on_x(outcome: TradeOutcome, prediction: Prediction, ruling: Ruling) ->
     payouts = resolution.payouts or {}
     if resolution.void or payouts.get(prediction.outcome, 0.0) != outcome_x(outcome):
         raise ConflictError(
-            f"market {prediction.market_id!r} revision {resolution.revision} is {shown(resolution)}, but the trade "
-            f"outcome of prediction {prediction.prediction_id!r} says {outcome.actual_outcome!r}; "
+            f"market {shown(prediction.market_id)} revision {resolution.revision} is {_ruled(resolution)}, but the "
+            f"trade outcome of prediction {shown(prediction.prediction_id)} says {shown(outcome.actual_outcome)}; "
             f"a resolution with revision {resolution.revision + 1} overrules trade outcomes"
         )
 
@@ -101,5 +107,12 @@ def _paid(resolution: MarketResolved) -> dict[str, float]:
     return {label: payout for label, payout in (resolution.payouts or {}).items() if payout}
 
 
-def shown(resolution: MarketResolved) -> str:
-    return "void" if resolution.void else f"payouts {resolution.payouts}"
+def _ruled(resolution: MarketResolved) -> str:
+    return "void" if resolution.void else f"payouts {shown(resolution.payouts)}"
+
+
+def _ended(outcome: TradeOutcome) -> str:
+    return (
+        f"{shown(outcome.actual_outcome)} for {shown(outcome.predicted_outcome)} of {shown(outcome.model_id)}, "
+        f"P&L {shown(outcome.pnl)}"
+    )

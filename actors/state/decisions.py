@@ -13,6 +13,7 @@ from ...protocol.errors import (
     UnknownModelError,
 )
 from ...protocol.messages import MarketResolved, Prediction, Receipt, TradeOutcome
+from ...protocol.wording import shown
 from .agreement import agree, agree_on_x, same_outcome, same_prediction, same_ruling
 from .book import Book
 from .entries import PauseModel, ResetModel, ResumeModel
@@ -62,7 +63,7 @@ def _ticket_of(book: Book, prediction_id: str) -> Ticket | None:
 def _room_for_model(book: Book, model_id: str) -> None:
     if len(book.controls) >= book.models_max:
         raise BusyError(
-            f"model {model_id!r} would be one more than the {book.models_max} allowed (limits.models_max)",
+            f"model {shown(model_id)} would be one more than the {book.models_max} allowed (limits.models_max)",
             60_000,
         )
 
@@ -74,7 +75,7 @@ def _not_after_resolution(book: Book, market: Market, prediction: Prediction, ti
     resolved_at = ruling.resolution.resolved_at
     if prediction.predicted_at > resolved_at:
         raise PredictedAfterResolutionError(
-            f"prediction {prediction.prediction_id!r} of market {market.market_id!r} was made at "
+            f"prediction {shown(prediction.prediction_id)} of market {shown(market.market_id)} was made at "
             f"{prediction.predicted_at}, {(prediction.predicted_at - resolved_at) / 1e9:g} s after the market "
             f"resolved ({resolved_at}); nothing was recorded"
         )
@@ -101,8 +102,8 @@ def decide_resolution(book: Book, resolution: MarketResolved) -> Receipt | None:
         last = market.rulings[-1].resolution
         if key < revision_key(last):
             raise StaleRevisionError(
-                f"market {resolution.market_id!r}: revision {resolution.revision} ({resolution.status}) came after "
-                f"revision {last.revision} ({last.status}) was recorded; to correct it, send revision "
+                f"market {shown(resolution.market_id)}: revision {resolution.revision} ({resolution.status}) came "
+                f"after revision {last.revision} ({last.status}) was recorded; to correct it, send revision "
                 f"{last.revision + 1}"
             )
     if resolution.revision == 0:

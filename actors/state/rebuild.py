@@ -8,8 +8,11 @@ same rows, in the same order, by the same rules.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from ...config.settings import LearningRules
+from ...protocol.errors import reason_of
+from ...protocol.wording import written_out
 from .book import Control
 from .entries import Gate
 from .events import Counted, ModelEvent, RulesChanged
@@ -17,6 +20,8 @@ from .market import Market, Ticket
 from .model_state import ModelState
 
 __all__ = ["model_history", "rebuild_model"]
+
+EVENT_CHARS_MAX: Final = 200
 
 
 def model_history(model_id: str, markets: Iterable[Market]) -> list[Ticket]:
@@ -60,7 +65,7 @@ def rebuild_model(
         except Exception as error:
             if on_poison is None:
                 raise
-            on_poison(f"input {seq}: {event!r:.200}: {error!r}")
+            on_poison(f"input {seq}: {written_out(event, EVENT_CHARS_MAX)}: {reason_of(error)}")
     state.applied_seq = applied_seq
     return state
 

@@ -35,8 +35,8 @@ def _told(event: LearnerEvent) -> None:
             _log.debug("model paused", model=model_id, until=until, reason=reason)
         case ModelResumed(model_id):
             _log.debug("model resumed", model=model_id)
-        case ModelReset(model_id):
-            _log.debug("model reset", model=model_id)
+        case ModelReset(model_id, reason):
+            _log.debug("model reset", model=model_id, reason=reason)
         case ParametersTouched(model_ids):
             named = sorted(model_ids)[:MODELS_NAMED_MAX]
             _log.debug("models learned", models=named, count=len(model_ids))

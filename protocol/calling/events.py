@@ -54,6 +54,7 @@ class ModelReset(Struct, frozen=True, kw_only=True):
 
     topic: ClassVar[str] = "models"
     model_id: str
+    reason: str = ""
 
 
 class ModelRestarted(Struct, frozen=True, kw_only=True):

@@ -187,7 +187,7 @@ def sample_params(
         )
     whole_seed = isinstance(seed, int) and not isinstance(seed, bool)
     if seed is not None and not (whole_seed and 0 <= seed < 2**64):
-        raise InvalidValueError("seed", seed, "a whole number from 0 to 2**64 - 1")
+        raise InvalidValueError("seed", seed, "a whole number from 0 to 18446744073709551615")
     return SampleParams(
         n=n,
         as_of=_time("as_of", as_of),

@@ -1,6 +1,7 @@
 """The server's side of the wire, without sockets: sessions take turns, groups of inputs go on together.
 
-Reading order: :mod:`.session` (bytes to calls), :mod:`.groups` (calls to the learner, and back in order),
-:mod:`.questions` (everything that is no input), :mod:`.service` (what sessions share), :mod:`.feed`
+Reading order: :mod:`.session` (bytes to messages, in turns), :mod:`.taking` (messages to calls), :mod:`.groups`
+(calls to the learner, and back in order), :mod:`.held` (what it has no room for), :mod:`.questions` (everything
+that is no input), :mod:`.outgoing` (answers), :mod:`.service` (what sessions share), :mod:`.feed`
 (notifications). :mod:`handicapper.protocol.server` puts sockets around them.
 """

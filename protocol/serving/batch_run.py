@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..decoding import check_items
-from ..errors import BusyError, HandicapperError
+from ..errors import BusyError
 from ..many import checked_messages
 from ..messages import BatchResult, SignalBatch
 from .backend import Pending
 from .groups import Slot, forget_value, outcome_of
 
 if TYPE_CHECKING:
+    from .outgoing import Outgoing
     from .service import Route
-    from .session import Session
 
 __all__ = ["PIECE_ITEMS", "BatchRun"]
 
@@ -31,7 +31,7 @@ class BatchRun(Slot):
     """
 
     def __init__(
-        self, session: Session, route: Route, msgid: int | None, params: Any, size_bytes: int
+        self, session: Outgoing, route: Route, msgid: int | None, params: Any, size_bytes: int
     ) -> None:
         field = route.method.params.__struct_fields__[0]
         self._raws: list[Any] = getattr(params, field)
@@ -56,7 +56,7 @@ class BatchRun(Slot):
         places: list[int] = []
         items: list[Any] = []
         for index, item in enumerate(self._piece(start, end), start):
-            if isinstance(item, HandicapperError):
+            if isinstance(item, Exception):
                 forget_value(item)
                 self._session.charge(1)
                 self._results[index] = item
@@ -64,7 +64,11 @@ class BatchRun(Slot):
                 places.append(index)
                 items.append(item)
         self._under_way += 1
-        self._send(places, items)
+        place = self._session.held.place()
+        if self._msgid is None and self._session.held.active:
+            self._session.held.hold(place, lambda: self._send(place, places, items))
+        else:
+            self._send(place, places, items)
         return self._next < len(self._raws)
 
     def _piece(self, start: int, end: int) -> list[Any]:
@@ -78,34 +82,36 @@ class BatchRun(Slot):
         for raw in raws:
             try:
                 items += checked_messages([self._route.item_decoder.decode(raw)])
-            except HandicapperError as error:
+            except Exception as error:  # noqa: BLE001  # a defect of ours costs this item its place
                 items.append(error)
         return items
 
-    def _send(self, places: list[int], items: list[Any]) -> None:
+    def _send(self, place: int, places: list[int], items: list[Any]) -> None:
         service = self._session.service
         backend = service.backend
         if not items:
-            self._piece_done(places, items, [], None)
+            self._piece_done(place, places, items, [], None)
             return
         try:
             send = backend.process_checked_nowait if self._signals else backend.record_checked_nowait
             pending = send(items)
         except Exception as error:  # noqa: BLE001  # whatever it is, the client gets it
-            self._piece_done(places, items, [], error)
+            self._piece_done(place, places, items, [], error)
             return
-        pending.add_done_callback(lambda done: service.post(self._settled, places, items, done))
+        self._session.held.sent()
+        pending.add_done_callback(lambda done: service.post(self._settled, place, places, items, done))
 
-    def _settled(self, places: list[int], items: list[Any], pending: Pending) -> None:
+    def _settled(self, place: int, places: list[int], items: list[Any], pending: Pending) -> None:
         results, error = outcome_of(pending)
-        self._piece_done(places, items, results or [], error)
+        self._piece_done(place, places, items, results or [], error)
+        self._session.held.came_back()
 
     def _piece_done(
-        self, places: list[int], items: list[Any], results: list[Any], error: BaseException | None
+        self, place: int, places: list[int], items: list[Any], results: list[Any], error: BaseException | None
     ) -> None:
         if isinstance(error, BusyError) and self._msgid is None:
             # Nobody can be told to come again, so we do.
-            self._session.hold(lambda: self._send(places, items))
+            self._session.held.hold(place, lambda: self._send(place, places, items))
             return
         for place, result in zip(places, [error] * len(places) if error else results, strict=True):
             self._results[place] = result
@@ -120,8 +126,13 @@ class BatchRun(Slot):
         refused = tuple((i, result) for i, result in enumerate(results) if isinstance(result, Exception))
         if self._msgid is None:
             for index, error in refused:
-                session.answer_error(None, error, method, bytes(self._raws[index]))
-        elif self._signals:
+                session.answer_error(None, error, method, self._raws[index])
+            session.leave(1, self._size_bytes)
+            return
+        if refused:
+            index, error = refused[0]
+            session.log_items_refused(method, len(refused), error, self._raws[index])
+        if self._signals:
             decisions = tuple(None if isinstance(result, Exception) else result for result in results)
             session.answer(self._msgid, SignalBatch(decisions=decisions, errors=refused))
         else:

@@ -15,8 +15,8 @@ from ..log import get_logger
 from .groups import outcome_of
 
 if TYPE_CHECKING:
-    from .service import Service
-    from .session import Session
+    from .outgoing import Outgoing
+    from .service import Service, Timer
 
 __all__ = ["EVENTS_WAITING_MAX", "Feed", "Subscriber"]
 
@@ -38,17 +38,40 @@ _log = get_logger("server")
 class Subscriber:
     """What one connection wants to hear, and what waits for it."""
 
-    def __init__(self, session: Session, topics: frozenset[str], interval_ms: int) -> None:
+    def __init__(self, session: Outgoing, topics: frozenset[str], interval_ms: int) -> None:
         self.session = session
         self.topics = topics
         self.interval_seconds = interval_ms / 1000
         self.changed: dict[str, None] = {}
         """Models whose parameters may have changed since they were last told, oldest change first."""
         self.told: dict[str, Any] = {}
-        self.armed = False
-        self.closed = False
+        self._timer: Timer | None = None
+        self._timer_seconds = 0.0
         self._events: deque[bytes] = deque()
         self._missed = 0
+
+    def change(self, topics: frozenset[str], interval_ms: int) -> None:
+        """Want something else from now on. What waits of a topic that stays is told all the same."""
+        self.topics = topics
+        self.interval_seconds = interval_ms / 1000
+        if "parameters" not in topics:
+            self.changed.clear()
+            self.told.clear()
+
+    def arm(self, seconds: float, tell: Callable[[], object]) -> None:
+        """Have ``tell`` called in so many seconds, unless a timer of no more is running."""
+        # Only a shorter one takes its place: a client that subscribes again and again must not put it off for ever.
+        if self._timer is not None and seconds >= self._timer_seconds:
+            return
+        self.disarm()
+        self._timer = self.session.service.later(seconds, tell)
+        self._timer_seconds = seconds
+
+    def disarm(self) -> None:
+        """Have nothing called: an interval may be an hour, for which the timer would hold the session."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def event(self, notification: bytes) -> None:
         """Tell it, now or once the client reads."""
@@ -76,10 +99,21 @@ class Feed:
         self._subscribers: dict[Subscriber, None] = {}
         self._unwatch: Callable[[], None] | None = None
 
-    def add(self, subscriber: Subscriber | None) -> None:
-        """Tell it what changes from now on."""
-        if subscriber is None:
-            return
+    def subscribe(self, session: Outgoing, topics: frozenset[str], interval_ms: int) -> None:
+        """Tell a session what changes from now on, of these topics instead of those before; of none: nothing."""
+        subscriber = session.subscriber
+        if not topics:
+            self.remove(subscriber)
+            session.subscriber = None
+        elif subscriber is None:
+            session.subscriber = Subscriber(session, topics, interval_ms)
+            self._add(session.subscriber)
+        else:
+            subscriber.change(topics, interval_ms)
+            if subscriber.changed:
+                self._arm(subscriber, subscriber.interval_seconds)
+
+    def _add(self, subscriber: Subscriber) -> None:
         self._subscribers[subscriber] = None
         if self._unwatch is None:
             post = self._service.post
@@ -89,7 +123,7 @@ class Feed:
         """Tell it nothing more."""
         if subscriber is None:
             return
-        subscriber.closed = True
+        subscriber.disarm()
         self._subscribers.pop(subscriber, None)
         if not self._subscribers and self._unwatch is not None:
             self._unwatch()
@@ -113,14 +147,12 @@ class Feed:
                 subscriber.event(notification)
 
     def _arm(self, subscriber: Subscriber, seconds: float) -> None:
-        if not subscriber.armed:
-            subscriber.armed = True
-            self._service.later(seconds, lambda: self._tell(subscriber))
+        subscriber.arm(seconds, lambda: self._tell(subscriber))
 
     def _tell(self, subscriber: Subscriber) -> None:
         """The newest parameters of what changed."""
-        subscriber.armed = False
-        if subscriber.closed or not subscriber.changed:
+        subscriber.disarm()
+        if subscriber not in self._subscribers or not subscriber.changed:
             return
         if subscriber.session.blocked:  # it gets the newest once it reads
             self._arm(subscriber, subscriber.interval_seconds)
@@ -135,9 +167,11 @@ class Feed:
             self._arm(subscriber, 0.0)
 
     def _told(self, subscriber: Subscriber, model_id: str, pending: Any) -> None:
+        if subscriber not in self._subscribers or "parameters" not in subscriber.topics:
+            return
         params, error = outcome_of(pending)
         # A model that failed meanwhile is told as such.
-        if error is None and not subscriber.closed and subscriber.told.get(model_id) != params:
+        if error is None and subscriber.told.get(model_id) != params:
             subscriber.told[model_id] = params
             subscriber.session.push(
                 encode_notification("parameters_changed", [{"model_id": model_id, "params": params}])

@@ -4,7 +4,7 @@ Each is a :class:`Slot`: slots are answered in the order in which they were take
 at once waits for those before it.
 
 A group that finds the learner full answers its requests BUSY, and keeps its notifications, whose senders
-could not be told: they are tried again until there is room, and meanwhile the session takes in nothing more.
+could not be told (:mod:`.held`).
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import BusyError, InvalidValueError
-from ..messages import Receipt
+from ..messages import MarketResolved, Prediction, Receipt, TradeOutcome
 from .backend import Pending
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .outgoing import Outgoing
 
-__all__ = ["HELD_RETRY_SECONDS", "ControlSlot", "InputGroup", "SignalGroup", "Slot", "outcome_of"]
-
-HELD_RETRY_SECONDS: Final = 0.02
+__all__ = ["ControlSlot", "InputGroup", "SignalGroup", "Slot", "outcome_of"]
 
 _RECEIPTS: Final = {Receipt}
+
+_METHODS: Final[dict[type, str]] = {
+    Prediction: "record_prediction",
+    MarketResolved: "market_resolved",
+    TradeOutcome: "record_outcome",
+}
 
 
 def outcome_of(pending: Pending) -> tuple[Any, BaseException | None]:
@@ -53,17 +57,18 @@ class Slot:
 class InputGroup(Slot):
     """Inputs that lie next to each other in what a connection sent."""
 
-    method = "record"
-
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Outgoing, place: int | None = None) -> None:
         self._session = session
+        self._place = place
+        """In the order in which groups are handed on; that of the first attempt, if this is another one."""
         self.msgids: list[int | None] = []
         self._items: list[Any] = []
         self._size_bytes = 0
-        self._refused: list[tuple[int, BaseException]] = []
+        self._refused: dict[int, tuple[BaseException, str]] = {}
+        """By place: what is wrong with one that cannot be handed on, and the method it was sent to."""
         self._error: BaseException | None = None
-        self._held = False
-        """Its notifications are to be handed on again."""
+        self._kept = False
+        """Its notifications are held, to be handed on again."""
         self._results: list[Any] = []
 
     def add(self, msgid: int | None, item: Any, size_bytes: int) -> None:
@@ -78,51 +83,53 @@ class InputGroup(Slot):
         self.msgids += msgids
         self._items += items
 
-    def add_refused(self, msgid: int | None, error: BaseException, raw: bytes) -> None:
+    def add_refused(
+        self, msgid: int | None, error: BaseException, method: str, params: object, size_bytes: int
+    ) -> None:
         """One that cannot be handed on; answered in its place."""
-        self._size_bytes += len(raw)
+        self._size_bytes += size_bytes
         forget_value(error)
-        self._refused.append((len(self.msgids), error))
+        self._refused[len(self.msgids)] = error, method
         self.msgids.append(msgid)
-        self._items.append(raw)
+        self._items.append(params)
 
     def submit(self) -> None:
         """Hand them on."""
         session = self._session
         full = session.service.busy(len(self.msgids))
         session.enter(self, len(self.msgids), self._size_bytes)
+        if self._place is None:
+            self._place = session.held.place()
         valid = self._valid()
         if full is not None or not valid:
-            self._refused_at_once(full)
+            self._settle(full, [])
             return
         try:
             pending = self._send(valid)
         except Exception as error:  # noqa: BLE001  # whatever it is, the clients get it
-            self._refused_at_once(error)
+            self._settle(error, [])
             return
+        session.held.sent()
         pending.add_done_callback(lambda done: session.service.post(self._done, done))
 
-    def _refused_at_once(self, error: BaseException | None) -> None:
-        # Held now and not when it is answered: what the connection sent behind it must not go first.
-        if isinstance(error, BusyError):
-            self._hold_notifications()
-        self._settle(error, [])
-
     def _hold_notifications(self) -> None:
-        refused = {index for index, _ in self._refused}
-        kept = type(self)(self._session)
+        assert self._place is not None
+        kept = type(self)(self._session, self._place)
         for index, msgid in enumerate(self.msgids):
-            if msgid is None and index not in refused:
+            if msgid is None and index not in self._refused:
                 kept.add(None, self._items[index], 0)
         if kept.msgids:
-            self._session.hold(kept.submit)
-            self._held = True
+            self._session.held.hold(self._place, kept.submit)
+            self._kept = True
 
     def _valid(self) -> list[Any]:
         if not self._refused:
             return self._items
-        refused = {index for index, _ in self._refused}
-        return [item for index, item in enumerate(self._items) if index not in refused]
+        return [item for index, item in enumerate(self._items) if index not in self._refused]
+
+    def _method_of(self, item: Any) -> str:
+        """What a checked item was sent to."""
+        return _METHODS[type(item)]
 
     def _send(self, items: list[Any]) -> Pending:
         return self._session.service.backend.record_checked_nowait(items)
@@ -130,8 +137,12 @@ class InputGroup(Slot):
     def _done(self, pending: Pending) -> None:
         results, error = outcome_of(pending)
         self._settle(error, results or [])
+        self._session.held.came_back()
 
     def _settle(self, error: BaseException | None, results: list[Any]) -> None:
+        # Held now and not when it is answered: what the connection sent behind it must not go first.
+        if isinstance(error, BusyError):
+            self._hold_notifications()
         self._error, self._results = error, results
         self._session.settle(self)
 
@@ -149,7 +160,7 @@ class InputGroup(Slot):
         elif error is None and not self._refused:
             for msgid, item, result in zip(msgids, self._items, results, strict=True):
                 if isinstance(result, BaseException):
-                    session.answer_error(msgid, result, self.method, item)
+                    session.answer_error(msgid, result, self._method_of(item), item)
                 else:
                     session.answer(msgid, result)
         else:
@@ -157,15 +168,16 @@ class InputGroup(Slot):
         session.leave(len(msgids), self._size_bytes)
 
     def _emit_mixed(self, error: BaseException | None) -> None:
-        session, refused, results = self._session, dict(self._refused), iter(self._results)
-        if isinstance(error, BusyError) and not self._held:
-            self._hold_notifications()
+        session, results = self._session, iter(self._results)
         for index, (msgid, item) in enumerate(zip(self.msgids, self._items, strict=True)):
-            result = refused.get(index) or error or next(results)
-            if msgid is None and result is error and self._held:
+            if index in self._refused:
+                session.answer_error(msgid, *self._refused[index], item)
+                continue
+            result = error or next(results)
+            if msgid is None and result is error and self._kept:
                 continue
             if isinstance(result, BaseException):
-                session.answer_error(msgid, result, self.method, item)
+                session.answer_error(msgid, result, self._method_of(item), item)
             else:
                 session.answer(msgid, result)
 
@@ -173,7 +185,8 @@ class InputGroup(Slot):
 class SignalGroup(InputGroup):
     """Signals that lie next to each other."""
 
-    method = "process_signal"
+    def _method_of(self, item: Any) -> str:
+        return "process_signal"
 
     def _send(self, items: list[Any]) -> Pending:
         return self._session.service.backend.process_checked_nowait(items)
@@ -182,10 +195,13 @@ class SignalGroup(InputGroup):
 class ControlSlot(Slot):
     """One pause, resume or reset."""
 
-    def __init__(self, session: Session, msgid: int | None, method: str, send: Callable[[], Pending]) -> None:
+    def __init__(
+        self, session: Outgoing, msgid: int | None, method: str, params: object, send: Callable[[], Pending]
+    ) -> None:
         self._session = session
         self._msgid = msgid
         self._method = method
+        self._params = params
         self._result: Any = None
         self._error: BaseException | None = None
         session.enter(self, 1)
@@ -205,7 +221,7 @@ class ControlSlot(Slot):
         """Answer it."""
         session = self._session
         if self._error is not None:
-            session.answer_error(self._msgid, self._error, self._method, None)
+            session.answer_error(self._msgid, self._error, self._method, self._params)
         else:
             session.answer(self._msgid, self._result)
         session.leave(1)

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..connection import encode, encode_error
-from ..errors import HandicapperError
-from ..log import get_logger
+from ..errors import HandicapperError, reason_of
+from ..log import debugging, get_logger
 from ..many import encode_receipts
-from .groups import HELD_RETRY_SECONDS, Slot
+from .groups import Slot
+from .held import Held
 from .service import Service
+from .subject import subject_of
 
 if TYPE_CHECKING:
     from .feed import Subscriber
@@ -25,6 +27,7 @@ TURN_UNITS: Final = 256
 ANSWER_BYTES_A_UNIT: Final = 2_048
 
 _log = get_logger("server")
+_debugging = debugging("server")
 
 
 class Edge(Protocol):
@@ -50,9 +53,10 @@ class Edge(Protocol):
 class Outgoing(ABC):
     """The half of a :class:`.session.Session` that answers."""
 
-    def __init__(self, service: Service, peer: str, edge: Edge) -> None:
+    def __init__(self, service: Service, peer: str, edge: Edge, authenticated: bool) -> None:
         self.service = service
         self.peer = peer
+        self.authenticated = authenticated
         self.errors_as_text = False
         self.in_flight = 0
         """Requests not yet answered."""
@@ -68,7 +72,8 @@ class Outgoing(ABC):
         self._budget = TURN_UNITS
         self._refusals = 0
         self._out: list[bytes] = []
-        self._held: list[Callable[[], object]] = []
+        self.held = Held(self)
+        """Notifications there was no room for; nothing more is taken in before they are."""
         self._slots: deque[Slot] = deque()
         """What is answered in order, oldest first."""
 
@@ -126,33 +131,41 @@ class Outgoing(ABC):
         if msgid is None:
             self._refusals += 1
             # The first few, and then ever fewer: a client that sends nothing else must not fill the log.
-            logged = self._refusals <= 10 or self._refusals & (self._refusals - 1) == 0
-            self.service.refuse_notification(self.peer, method, error, message, logged)
-        else:
-            self.send_error(msgid, error)
+            few = self._refusals <= 10 or self._refusals & (self._refusals - 1) == 0
+            # Nor may a stranger, or push those of others out of the dead letters.
+            known = self.authenticated
+            self.service.refuse_notification(
+                self.peer, method, error, message, few if known else self._refusals == 1, known
+            )
+            return
+        if not isinstance(error, HandicapperError):
+            self._log_refusal(_log.error, "internal error", error, method, message, exc_info=error)
+        elif _debugging():
+            self._log_refusal(_log.debug, "request refused", error, method, message)
+        self.send_error(msgid, error)
+
+    def log_items_refused(self, method: str, count: int, first: BaseException, item: object) -> None:
+        """Log that so many items of a batch were refused, with the first of them."""
+        if _debugging():
+            self._log_refusal(_log.debug, "items refused", first, method, item, count=count)
+
+    def _log_refusal(
+        self,
+        log: Callable[..., Any],
+        event: str,
+        error: BaseException,
+        method: str,
+        message: object,
+        **more: object,
+    ) -> None:
+        subject = subject_of(method, message)
+        log(event, connection=self.peer, method=method, **subject, error=reason_of(error), **more)
 
     def send_error(self, msgid: int | None, error: BaseException) -> None:
         """An error answer."""
-        if not isinstance(error, HandicapperError):
-            _log.error("internal error", connection=self.peer, error=repr(error), exc_info=error)
         self._out.append(encode_error(msgid, error, self.errors_as_text))
 
     def push(self, notification: bytes) -> None:
         """A notification to the client."""
         self._out.append(notification)
-        self.service.touch(self)
-
-    def hold(self, again: Callable[[], object]) -> None:
-        """Hand notifications on later that there is no room for now; nothing more is taken in before they are."""
-        if not self._held:
-            self.service.later(HELD_RETRY_SECONDS, self._retry_held)
-        self._held.append(again)
-
-    def _retry_held(self) -> None:
-        held, self._held = self._held, []
-        for place, again in enumerate(held):
-            again()
-            if self._held:  # still no room: the others keep their order behind it
-                self._held += held[place + 1 :]
-                break
         self.service.touch(self)

@@ -18,17 +18,16 @@ from ..limits import PROTOCOL_VERSION
 from ..messages import DaemonStatistics, HelloReply, Subscription
 from ..methods import METHODS, TOPICS
 from .backend import Pending
-from .feed import Subscriber
 from .groups import ControlSlot, outcome_of
 from .runs import QuestionRun, Run
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .taking import Taking
 
 __all__ = ["ANSWERS"]
 
 MsgId = int | None
-Answer = Callable[["Session", MsgId, Any, int], "Run | None"]
+Answer = Callable[["Taking", MsgId, Any, int], "Run | None"]
 
 
 PARAMS_UNITS: Final = 2
@@ -45,7 +44,7 @@ def _release() -> str:
     return metadata.version("handicapper")
 
 
-def _hello(session: Session, msgid: MsgId, params: p.Hello, _size_bytes: int) -> None:
+def _hello(session: Taking, msgid: MsgId, params: p.Hello, _size_bytes: int) -> None:
     service = session.service
     major, minor = PROTOCOL_VERSION
     if params.protocol[0] != major:
@@ -72,40 +71,37 @@ def _hello(session: Session, msgid: MsgId, params: p.Hello, _size_bytes: int) ->
     session.answer(msgid, reply)
 
 
-def _ping(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
+def _ping(session: Taking, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     session.answer(msgid, "pong")
 
 
-def _subscribe(session: Session, msgid: MsgId, params: p.Subscribe, _size_bytes: int) -> None:
+def _subscribe(session: Taking, msgid: MsgId, params: p.Subscribe, _size_bytes: int) -> None:
     topics = TOPICS if params.topics is None else tuple(params.topics)
     for topic in topics:
         if topic not in TOPICS:
             raise InvalidValueError("topics", topic, f"some of: {', '.join(TOPICS)}")
     if session.gone:
         return
-    feed = session.service.feed
-    feed.remove(session.subscriber)
-    session.subscriber = Subscriber(session, frozenset(topics), params.interval_ms) if topics else None
     session.answer(msgid, Subscription(topics=topics, interval_ms=params.interval_ms))
-    feed.add(session.subscriber)
+    session.service.feed.subscribe(session, frozenset(topics), params.interval_ms)
 
 
 # ----------------------------------------------------------------- questions
 
 
-def _room(session: Session) -> None:
+def _room(session: Taking) -> None:
     full = session.service.busy(1)
     if full is not None:
         raise full
 
 
-def _when_done(session: Session, msgid: MsgId, pending: Pending) -> None:
+def _when_done(session: Taking, msgid: MsgId, method: str, params: object, pending: Pending) -> None:
     """Answer once it is done."""
 
     def done() -> None:
         result, error = outcome_of(pending)
         if error is not None:
-            session.send_error(msgid, error)
+            session.answer_error(msgid, error, method, params)
         else:
             session.answer(msgid, result)
         session.leave(1)
@@ -114,25 +110,27 @@ def _when_done(session: Session, msgid: MsgId, pending: Pending) -> None:
     pending.add_done_callback(lambda _: session.service.post(done))
 
 
-def _params_of(session: Session, msgid: MsgId, params: p.ModelAsOf, _size_bytes: int) -> None:
+def _params_of(session: Taking, msgid: MsgId, params: p.ModelAsOf, _size_bytes: int) -> None:
     _room(session)
     session.charge(1)
     _when_done(
         session,
         msgid,
+        "get_adaptive_params",
+        params,
         session.service.backend.get_adaptive_params_nowait(params.model_id, as_of=params.as_of),
     )
 
 
-def _params_of_many(session: Session, msgid: MsgId, params: p.ModelIds, size_bytes: int) -> Run:
+def _params_of_many(session: Taking, msgid: MsgId, params: p.ModelIds, size_bytes: int) -> Run:
     _room(session)
     check_items("model_ids", len(params.model_ids), session.service.limits.batch_items_max)
     ask = session.service.backend.get_adaptive_params_nowait
     asks = [partial(ask, model, as_of=params.as_of) for model in params.model_ids]
-    return QuestionRun(session, msgid, asks, PARAMS_UNITS, size_bytes)
+    return QuestionRun(session, msgid, "get_adaptive_params_batch", asks, PARAMS_UNITS, size_bytes)
 
 
-def _draws(session: Session, params: p.Sample) -> int:
+def _draws(session: Taking, params: p.Sample) -> int:
     """How many draws a selection takes, if that is not too many: they are drawn in the loop's thread."""
     service = session.service
     known = service.backend.model_count()
@@ -147,7 +145,7 @@ def _draws(session: Session, params: p.Sample) -> int:
     return max(draws, models)
 
 
-def _sampling(session: Session, params: p.Sample) -> Callable[[], Pending]:
+def _sampling(session: Taking, params: p.Sample) -> Callable[[], Pending]:
     return partial(
         session.service.backend.thompson_sample_nowait,
         params.n,
@@ -158,13 +156,13 @@ def _sampling(session: Session, params: p.Sample) -> Callable[[], Pending]:
     )
 
 
-def _sample(session: Session, msgid: MsgId, params: p.Sample, _size_bytes: int) -> None:
+def _sample(session: Taking, msgid: MsgId, params: p.Sample, _size_bytes: int) -> None:
     _room(session)
     session.charge(SELECTION_UNITS + _draws(session, params) // DRAWS_A_UNIT)
-    _when_done(session, msgid, _sampling(session, params)())
+    _when_done(session, msgid, "thompson_sample", params, _sampling(session, params)())
 
 
-def _sample_many(session: Session, msgid: MsgId, params: p.Samples, size_bytes: int) -> Run:
+def _sample_many(session: Taking, msgid: MsgId, params: p.Samples, size_bytes: int) -> Run:
     _room(session)
     limits = session.service.limits
     check_items("samples", len(params.samples), limits.batch_items_max)
@@ -176,13 +174,14 @@ def _sample_many(session: Session, msgid: MsgId, params: p.Samples, size_bytes: 
             "samples", len(samples), f"at most {limits.draws_max} draws in all, not {draws}"
         )
     units = SELECTION_UNITS + draws // DRAWS_A_UNIT // max(len(samples), 1)
-    return QuestionRun(session, msgid, [_sampling(session, sample) for sample in samples], units, size_bytes)
+    asks = [_sampling(session, sample) for sample in samples]
+    return QuestionRun(session, msgid, "thompson_sample_batch", asks, units, size_bytes)
 
 
-def _slow(ask: Callable[[Session, Any], Any]) -> Answer:
+def _slow(method: str, ask: Callable[[Taking, Any], Any]) -> Answer:
     """A question that takes long: asked on a thread."""
 
-    def answer(session: Session, msgid: MsgId, params: Any, _size_bytes: int) -> None:
+    def answer(session: Taking, msgid: MsgId, params: Any, _size_bytes: int) -> None:
         _room(session)
         session.enter(None, 1)
         session.slow_questions += 1
@@ -190,7 +189,7 @@ def _slow(ask: Callable[[Session, Any], Any]) -> Answer:
         def done(result: Any, error: BaseException | None) -> None:
             session.slow_questions -= 1
             if error is not None:
-                session.send_error(msgid, error)
+                session.answer_error(msgid, error, method, params)
             else:
                 session.answer(msgid, result)
             session.leave(1)
@@ -200,20 +199,20 @@ def _slow(ask: Callable[[Session, Any], Any]) -> Answer:
     return answer
 
 
-def _statistics(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
+def _statistics(session: Taking, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     service = session.service
     fields = structs.asdict(service.backend.statistics())
     session.charge(4)
     session.answer(msgid, DaemonStatistics(**fields, server=service.statistics()))
 
 
-def _dead_letters(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
+def _dead_letters(session: Taking, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     letters = session.service.backend.dead_letters()
     session.charge(len(letters) // 8)
     session.answer(msgid, letters)
 
 
-def _config(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
+def _config(session: Taking, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     session.charge(16)
     session.answer(msgid, session.service.config())
 
@@ -221,28 +220,28 @@ def _config(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: in
 # ------------------------------------------------------------------ controls
 
 
-def _control(send: Callable[[Session, Any], Pending]) -> Answer:
-    def answer(session: Session, msgid: MsgId, params: Any, _size_bytes: int) -> None:
+def _control(method: str, send: Callable[[Taking, Any], Pending]) -> Answer:
+    def answer(session: Taking, msgid: MsgId, params: Any, _size_bytes: int) -> None:
         _room(session)
-        ControlSlot(session, msgid, "control", lambda: send(session, params))
+        ControlSlot(session, msgid, method, params, lambda: send(session, params))
 
     return answer
 
 
-def _snapshot(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
+def _snapshot(session: Taking, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     _room(session)
-    _when_done(session, msgid, session.service.backend.snapshot_nowait())
+    _when_done(session, msgid, "snapshot", None, session.service.backend.snapshot_nowait())
 
 
-def _pause(session: Session, params: p.Pause) -> Pending:
+def _pause(session: Taking, params: p.Pause) -> Pending:
     return session.service.backend.pause_nowait(params.model_id, params.until, params.reason)
 
 
-def _resume(session: Session, params: p.ModelName) -> Pending:
+def _resume(session: Taking, params: p.ModelName) -> Pending:
     return session.service.backend.resume_nowait(params.model_id)
 
 
-def _reset(session: Session, params: p.Reset) -> Pending:
+def _reset(session: Taking, params: p.Reset) -> Pending:
     return session.service.backend.reset_nowait(params.model_id, params.reason)
 
 
@@ -254,18 +253,18 @@ ANSWERS: Final[dict[str, Answer]] = {
     "get_adaptive_params_batch": _params_of_many,
     "thompson_sample": _sample,
     "thompson_sample_batch": _sample_many,
-    "models": _slow(lambda session, params: session.service.backend.models(as_of=params.as_of)),
+    "models": _slow("models", lambda session, params: session.service.backend.models(as_of=params.as_of)),
     "report": _slow(
-        lambda session, params: session.service.backend.report(params.model_id, as_of=params.as_of)
+        "report", lambda session, params: session.service.backend.report(params.model_id, as_of=params.as_of)
     ),
-    "reports": _slow(lambda session, params: session.service.backend.reports(as_of=params.as_of)),
-    "verify": _slow(lambda session, _: session.service.backend.verify()),
+    "reports": _slow("reports", lambda session, params: session.service.backend.reports(as_of=params.as_of)),
+    "verify": _slow("verify", lambda session, _: session.service.backend.verify()),
     "statistics": _statistics,
     "dead_letters": _dead_letters,
     "config": _config,
     "snapshot": _snapshot,
-    "pause": _control(_pause),
-    "resume": _control(_resume),
-    "reset": _control(_reset),
+    "pause": _control("pause", _pause),
+    "resume": _control("resume", _resume),
+    "reset": _control("reset", _reset),
 }
 """(session, msgid, params) → answers, now or once it is known. A HandicapperError raised is the answer."""

@@ -9,7 +9,7 @@ from .backend import Pending
 from .groups import outcome_of
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .outgoing import Outgoing
 
 __all__ = ["QuestionRun", "Run"]
 
@@ -30,6 +30,7 @@ class QuestionRun:
     Args:
         session: whose they are.
         msgid: the request.
+        method: what it asked for.
         asks: each asks one question.
         units: what one costs, in units of :attr:`.outgoing.TURN_UNITS`.
         size_bytes: what the request came as.
@@ -38,14 +39,16 @@ class QuestionRun:
 
     def __init__(
         self,
-        session: Session,
+        session: Outgoing,
         msgid: int | None,
+        method: str,
         asks: Sequence[Callable[[], Pending]],
         units: int,
         size_bytes: int,
     ) -> None:
         self._session = session
         self._msgid = msgid
+        self._method = method
         self._asks = asks
         self._units = max(units, 1)
         self._size_bytes = size_bytes
@@ -85,7 +88,7 @@ class QuestionRun:
     def _answer(self) -> None:
         session = self._session
         if self._error is not None:
-            session.send_error(self._msgid, self._error)
+            session.answer_error(self._msgid, self._error, self._method, None)
         else:
             session.answer(self._msgid, self._results)
         session.leave(1, self._size_bytes)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from msgspec import Struct
 
 from ..decoding import ParamsDecoder
-from ..errors import BusyError, ClosedError
+from ..errors import BusyError, ClosedError, reason_of
 from ..limits import WireLimits
 from ..log import get_logger
 from ..many import ManyDecoder
@@ -22,11 +22,12 @@ from ..messages import ConfigReply, ServerStatistics
 from ..methods import METHODS, Method
 from .backend import Backend
 from .feed import Feed
+from .subject import readable, subject_of
 
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["Route", "Service"]
+__all__ = ["Route", "Service", "Timer"]
 
 BLOCKING_THREADS: Final = 2
 """Questions that take long (reports of all models, verify) are answered on threads, so many at a time."""
@@ -51,6 +52,14 @@ class Route(Struct, frozen=True):
 
 class _Flushed(Protocol):
     def flush(self) -> None: ...
+
+
+class Timer(Protocol):
+    """Something that is to be called later."""
+
+    def cancel(self) -> object:
+        """Do not call it."""
+        ...
 
 
 class Counters(Struct):
@@ -84,13 +93,15 @@ class Service:
         backend: Backend,
         limits: WireLimits,
         wake: Callable[[], object],
-        later: Callable[[float, Callable[[], object]], object],
+        later: Callable[[float, Callable[[], object]], Timer],
         config: Callable[[], ConfigReply],
         state_dir: str = "",
         token: bytes | None = None,
     ) -> None:
         self.backend = backend
         self.limits = limits
+        # More at once would find no room even if nobody else sent anything.
+        self.session_in_flight_max = min(limits.in_flight_per_connection_max, limits.in_flight_requests_max)
         self.config = config
         self.state_dir = state_dir
         self.token = token
@@ -131,9 +142,9 @@ class Service:
             self._woken = True
             self._wake()
 
-    def later(self, seconds: float, action: Callable[[], object]) -> None:
+    def later(self, seconds: float, action: Callable[[], object]) -> Timer:
         """Have ``action()`` called on the loop in so many seconds, and what came of it written."""
-        self._later(seconds, lambda: self.post(action))
+        return self._later(seconds, lambda: self.post(action))
 
     def busy(self, requests: int) -> BusyError | None:
         """The error for so many requests too many, if they are."""
@@ -180,13 +191,19 @@ class Service:
         self._blocking.submit(run)
 
     def refuse_notification(
-        self, peer: str, method: str, error: BaseException, message: object, logged: bool
+        self, peer: str, method: str, error: BaseException, message: object, logged: bool, kept: bool
     ) -> None:
-        """Count, keep and perhaps log what nobody can be told about."""
+        """Count, and perhaps log and keep as a dead letter, what nobody can be told about."""
         self.counters.notifications_refused += 1
         if logged:
-            _log.warning("notification refused", connection=peer, method=method, error=str(error))
-        self.backend.add_dead_letter(f"server/{method}", error, message)
+            subject = subject_of(method, message)
+            _log.warning(
+                "notification refused", connection=peer, method=method, **subject, error=reason_of(error)
+            )
+        if kept:
+            # Everybody may read dead letters; what hello brings may be the token.
+            told = None if method == "hello" else readable(message)
+            self.backend.add_dead_letter(f"server/{method}", error, told)
 
     def statistics(self) -> ServerStatistics:
         """What happened so far."""

@@ -123,7 +123,7 @@ def test_failed_model_is_told_by_the_reply_only(open_learner: Open) -> None:
     with raising_fold():
         learner.record_outcome(outcome(1, confidence=POISON))
         eventually(lambda: learner.statistics().models_failed == ("m",))
-    with pytest.raises(ModelFailedError, match="'m' was given up"):
+    with pytest.raises(ModelFailedError, match='"m" was given up'):
         learner.get_adaptive_params_nowait("m").get(DEADLINE_SECONDS)
     assert learner.thompson_sample_nowait().get(DEADLINE_SECONDS).missing == ("m",)
 
@@ -137,7 +137,7 @@ def test_question_that_waits_for_a_model_that_is_given_up_is_told_that(open_lear
         eventually(lambda: model_ref(learner).cell.failure is not None)
         reply = learner.get_adaptive_params_nowait("m")
         assert not reply.is_set()
-    with pytest.raises(ModelFailedError, match="'m' was given up"):
+    with pytest.raises(ModelFailedError, match='"m" was given up'):
         reply.get(DEADLINE_SECONDS)
     assert isinstance(reply.exception(), ModelFailedError)
 

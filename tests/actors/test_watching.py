@@ -113,7 +113,7 @@ def test_pauses_resumptions_and_resets_are_told_also_when_they_change_nothing(le
         ModelResumed("m"),
         ModelResumed("m"),
         ModelPaused("m", None, ""),
-        ModelReset("m"),
+        ModelReset("m", "new season"),
     ]
     assert heard.of(ParametersTouched) == [ParametersTouched(frozenset({"m"}))]
     heard.take()

@@ -115,7 +115,7 @@ def operate(daemon: Daemon) -> None:
         peer.call("record_outcome", outcome(1, "elo"))
         peer.call("pause", {"model_id": "elo", "until": NOW, "reason": "odd odds"})
         peer.call("resume", {"model_id": "elo"})
-        peer.call("reset", {"model_id": "elo"})
+        peer.call("reset", {"model_id": "elo", "reason": "new season"})
         assert peer.refusal("pause", {"model_id": "nobody"}).startswith("UNKNOWN_MODEL")
         many = [outcome(number, f"m{number:02}") for number in range(100, 150)]
         peer.call("record_outcome_batch", {"outcomes": many})
@@ -132,7 +132,7 @@ def test_at_debug_level_each_thing_done_to_a_model_is_a_record_that_names_it(dae
         {"event": "models learned", "models": ["elo"], "count": 1},
         {"event": "model paused", "model": "elo", "until": NOW, "reason": "odd odds"},
         {"event": "model resumed", "model": "elo"},
-        {"event": "model reset", "model": "elo"},
+        {"event": "model reset", "model": "elo", "reason": "new season"},
     ]
     learned = [record for record in told[4:] if record["models"] != ["elo"]]
     assert sum(record["count"] for record in learned) == 50

@@ -138,24 +138,50 @@ class MemoryBackend:
         return lambda: None
 
 
+class Timer:
+    """Something to be called later; ``seconds`` are only written down."""
+
+    def __init__(self, seconds: float, action: Callable[[], object]) -> None:
+        self.seconds = seconds
+        self._action: Callable[[], object] | None = action
+
+    @property
+    def cancelled(self) -> bool:
+        return self._action is None
+
+    def cancel(self) -> None:
+        self._action = None
+
+    def fire(self) -> None:
+        if self._action is not None:
+            self._action()
+
+
 class Harness:
     """A session between a client that is a list of bytes and a :class:`MemoryBackend`."""
 
-    def __init__(self) -> None:
-        self.backend = MemoryBackend()
+    def __init__(
+        self, backend: MemoryBackend | None = None, limits: WireLimits = LIMITS, token: bytes | None = None
+    ) -> None:
+        self.backend = MemoryBackend() if backend is None else backend
         self.sent: list[bytes] = []
         self.finished = False
         self._turn_due = False
-        self._timers: list[Callable[[], object]] = []
+        self.timers: list[Timer] = []
         self.service = Service(
             self.backend,
-            LIMITS,
+            limits,
             wake=lambda: None,
-            later=lambda _seconds, action: self._timers.append(action),
+            later=self._later,
             config=lambda: ConfigReply(settings={}, source=None),
+            token=token,
         )
         self.service.run_blocking = self._run_now  # type: ignore[method-assign]
-        self.session = Session(self.service, "test", self)
+        self.session = Session(self.service, "test", self, needs_token=token is not None)
+
+    def _later(self, seconds: float, action: Callable[[], object]) -> Timer:
+        self.timers.append(Timer(seconds, action))
+        return self.timers[-1]
 
     @staticmethod
     def _run_now(
@@ -204,9 +230,9 @@ class Harness:
             if self._turn_due:
                 self._turn_due = False
                 self.session.turn(0.0)
-            elif self._timers:
+            elif self.timers:
                 self.backend.relieved = True
-                self._timers.pop(0)()
+                self.timers.pop(0).fire()
                 self.service.drain()
                 self.backend.relieved = False
             elif not self.service._inbox:

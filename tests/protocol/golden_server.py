@@ -197,7 +197,7 @@ async def _notified(stream: Stream, backend: Emitting) -> Played:
         ("parameters_changed", ["record_outcome", OUTCOME | {"prediction_id": "t-9", "model_id": "elo"}]),
         ("model_reset", ["reset", {"model_id": "vegas"}]),
         ("model_restarted", ModelRestarted("elo")),
-        ("model_failed", ModelFailed("elo", "restarted 6 times within 60 s: ValueError('x')")),
+        ("model_failed", ModelFailed("elo", "restarted 6 times, last: ValueError: x")),
     ]
     told: Played = {}
     for name, cause in causes:

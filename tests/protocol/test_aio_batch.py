@@ -18,6 +18,7 @@ from handicapper.protocol.errors import (
     UnknownModelError,
 )
 
+from .aio_support import run, with_client
 from .client_support import (
     SOON_SECONDS,
     Peer,
@@ -29,7 +30,6 @@ from .client_support import (
     scripted,
     serving,
 )
-from .test_aio import run, with_client
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from handicapper.protocol.calling import requests
 from handicapper.protocol.calling.outbox import Call
 from handicapper.protocol.errors import BusyError, ConnectionLostError, DeadlineExceededError
 
-from .test_client_exchange import NEVER, RESET, Ends
+from .exchange_support import NEVER, RESET, Ends
 
 WINDOW = 4
 

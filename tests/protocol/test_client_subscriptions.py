@@ -68,10 +68,10 @@ def test_a_subscriber_is_told_in_order_on_a_thread_of_the_client_s(client: Clien
     client.subscribe(["models"], told)
     client.pause("m", until=1_800_000_000_000_000_000, reason="enough")
     client.resume("m")
-    client.reset("m")
+    client.reset("m", "new season")
     assert told.next() == ModelPaused(model_id="m", until=1_800_000_000_000_000_000, reason="enough")
     assert told.next() == ModelResumed(model_id="m")
-    assert told.next() == ModelReset(model_id="m")
+    assert told.next() == ModelReset(model_id="m", reason="new season")
     assert told.threads == {"handicapper-client"}
 
 
@@ -84,6 +84,17 @@ def test_changed_parameters_are_told_as_they_are_asked_for(client: Client) -> No
     while not (isinstance(event, ParametersChanged) and event.params == newest):
         event = told.next()
     assert event.model_id == "m"
+
+
+def test_what_waits_for_one_subscriber_is_told_although_another_comes(client: Client) -> None:
+    """The first one's hour has begun when the second one makes the client subscribe again, to a millisecond."""
+    patient, eager = Told(), Told()
+    client.subscribe(["parameters"], patient, interval_ms=3_600_000)
+    client.record_outcomes(outcome(n) for n in range(10, 200))
+    newest = client.get_adaptive_params("m")
+    client.subscribe(["models", "parameters"], eager, interval_ms=1)
+    for told in (patient, eager):
+        assert told.next() == ParametersChanged(model_id="m", params=newest)
 
 
 def test_events_come_while_other_threads_call(client: Client) -> None:

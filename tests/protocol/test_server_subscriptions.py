@@ -91,7 +91,7 @@ def test_what_an_operator_does_is_told_in_order(wire: Wire, listener: Wire, mode
     expected = [
         ("model_paused", {"model_id": model, "until": T0 + 10**15, "reason": "odd"}),
         ("model_resumed", {"model_id": model}),
-        ("model_reset", {"model_id": model}),
+        ("model_reset", {"model_id": model, "reason": "anew"}),
         ("model_paused", {"model_id": model, "until": None, "reason": ""}),
     ]
     assert [listener.event() for _ in expected] == [[2, name, params] for name, params in expected]
@@ -117,6 +117,19 @@ def test_only_what_was_subscribed_to_is_told(wire: Wire, listener: Wire, model: 
     listener.call("subscribe", {"topics": ["models"]})
     wire.call("resume", {"model_id": model})
     assert listener.event() == [2, "model_resumed", {"model_id": model}]
+
+
+def test_what_had_changed_is_told_after_the_connection_subscribed_again(
+    wire: Wire, listener: Wire, model: str
+) -> None:
+    """Within the hour of the first subscription nothing is told; the second one's interval is over at once."""
+    listener.call("subscribe", {"topics": ["parameters"], "interval_ms": 3_600_000})
+    wire.call("record_outcome_batch", outcomes(model, 0, 50))
+    params = wire.call("get_adaptive_params", {"model_id": model})
+    assert listener.call("ping") == "pong"
+    listener.call("subscribe", {"topics": ["models", "parameters"], "interval_ms": 1})
+    while listener.event() != [2, "parameters_changed", {"model_id": model, "params": params}]:
+        pass
 
 
 def test_a_client_that_does_not_read_is_told_how_much_it_missed(

@@ -14,14 +14,13 @@ from msgspec.structs import replace
 from handicapper.protocol.errors import InvalidValueError
 from handicapper.protocol.messages import MarketResolved, Prediction, TradeOutcome
 from handicapper.protocol.validation import (
-    TIME_NS_MAX,
-    TIME_NS_MIN,
     check_input,
     check_market_resolved,
     check_prediction,
     check_time,
     check_trade_outcome,
 )
+from handicapper.protocol.values import TIME_NS_MAX, TIME_NS_MIN
 
 T0 = 1_700_000_000_000_000_000
 

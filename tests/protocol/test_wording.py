@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handicapper.protocol.errors import BusyError, reason_of
 from handicapper.protocol.messages import MarketResolved
-from handicapper.protocol.wording import alternatives, shown
+from handicapper.protocol.wording import alternatives, plain, shown, written_out
 
 
 class Colour(enum.StrEnum):
@@ -38,6 +39,7 @@ class Broken:
         (MarketResolved(market_id="k", resolved_at=0), "a MarketResolved"),
         (Broken(), "a Broken that cannot be shown (RuntimeError: no repr today)"),
         ([1, Broken()], "a list that cannot be shown (RuntimeError: no repr today)"),
+        (len, "a builtin_function_or_method"), (object(), "a object"),
         ("a\nb\x1b[2J\u202e\ud800", '"a\\nb\\u001b[2J\\u202e\\ud800"'),
     ],
 )  # fmt: skip
@@ -101,3 +103,51 @@ def test_alternatives_are_all_told() -> None:
     assert alternatives([1]) == "1"
     assert alternatives(["a", "b"]) == '"a" or "b"'
     assert alternatives(["a", "b", None]) == '"a", "b" or nil'
+
+
+# ------------------------------------------------------------------- messages and reasons
+
+
+def test_a_message_is_written_with_its_fields_but_those_that_are_nil() -> None:
+    message = MarketResolved(market_id="k", resolved_at=0, payouts={"YES": 0.5})
+    text = (
+        'MarketResolved {"market_id": "k", "resolved_at": 0, "payouts": {"YES": 0.5}, "void": false, '
+        '"status": "final", "revision": 0}'
+    )
+    assert written_out(message, 200) == text
+    assert written_out({"first": message}, 200) == f'{{"first": {text}}}'
+    assert written_out(message, 60) == text[:40] + "..."
+
+
+@pytest.mark.parametrize("value", ["x" * 10**6, b"x" * 10**6, ["x" * 10**6] * 3, {"x" * 10**6: 1}])
+def test_whatever_a_message_holds_it_is_written_within_the_bound(value: Any) -> None:
+    for chars_max in (30, 80, 200, 1_000):
+        assert chars_max - 20 <= len(written_out(value, chars_max)) <= chars_max + 4
+
+
+@given(st.text(), st.integers(30, 60))
+def test_a_plain_text_is_one_line_and_bounded(text: str, chars_max: int) -> None:
+    told = plain(text, chars_max)
+    assert told.isprintable()
+    assert len(told) <= chars_max + 4
+    if text.isprintable() and len(text) <= chars_max:
+        assert told == text
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text today")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (BusyError("full", 3), "BUSY full; retry after 3 ms"), (ValueError("a\nbug"), "ValueError: a\\nbug"),
+        (ValueError(), "ValueError"), (KeyError("elo"), "KeyError: 'elo'"),
+        (OSError(28, "No space left"), "OSError: [Errno 28] No space left"),
+        (ValueError("\ud800"), "ValueError: \\ud800"), (MuteError(), "MuteError: its text cannot be shown"),
+    ],
+)  # fmt: skip
+def test_a_reason_is_one_line_of_class_and_text(error: Exception, reason: str) -> None:
+    assert reason_of(error) == reason
+    assert len(reason_of(ValueError("x" * 10**6))) < 450

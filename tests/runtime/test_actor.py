@@ -243,7 +243,7 @@ def test_hard_stop_finishes_the_message_in_hand_and_sends_the_rest_back(unhelped
     assert stopped.get(timeout=DEADLINE_SECONDS) is True
     assert log == ["on_stop"]
     (letter,) = unhelped.dead_letters.latest()
-    assert (letter.recipient, letter.message) == ("a", "'dropped'")
+    assert (letter.recipient, letter.message) == ("a", '"dropped"')
 
 
 def test_hard_stop_ends_a_suspended_actor(dispatcher: Dispatcher) -> None:
@@ -279,7 +279,7 @@ def test_on_stop_that_raises_is_recorded_and_the_actor_has_stopped(dispatcher: D
     ref = Clumsy.start_on(dispatcher, name="clumsy")
     assert ref.stop(timeout=DEADLINE_SECONDS) is True
     (letter,) = dispatcher.dead_letters.latest()
-    assert letter.reason == "on_stop raised ValueError('cannot close')"
+    assert letter.reason == "on_stop raised ValueError: cannot close"
 
 
 def test_suspended_mailbox_takes_mail_and_hands_it_over_in_order_after_resume(dispatcher: Dispatcher) -> None:

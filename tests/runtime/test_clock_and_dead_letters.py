@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
+from msgspec import Struct
 
 from handicapper.actors.runtime import DeadLetter, DeadLetters, ManualClock, SystemClock
-from handicapper.actors.runtime.dead_letters import shorten
 
 
 def test_manual_clock_moves_only_when_told_and_never_backwards() -> None:
@@ -29,7 +29,7 @@ def test_system_clock_gives_nanoseconds_and_a_monotonic_time() -> None:
 def test_dead_letter_says_to_whom_why_what_how_often_and_when() -> None:
     letters = DeadLetters(clock=ManualClock(now_ns=7))
     letters.add("model/a", "stopped", {"x": 1}, attempts=2)
-    assert letters.latest() == (DeadLetter("model/a", "stopped", "{'x': 1}", 2, 7),)
+    assert letters.latest() == (DeadLetter("model/a", "stopped", '{"x": 1}', 2, 7),)
 
 
 def test_dead_letters_beyond_the_bound_drop_the_oldest_but_count_it() -> None:
@@ -61,12 +61,32 @@ def test_dead_letters_without_room_are_counted_all_the_same() -> None:
         DeadLetters(letters_max=-1)
 
 
-def test_message_is_shortened_with_its_length_and_never_breaks_the_letter() -> None:
+def test_message_and_reason_are_shortened_and_a_broken_one_never_breaks_the_letter() -> None:
     class Unprintable:
         def __repr__(self) -> str:
             raise RuntimeError("no")
 
-    long = shorten("x" * 10_000)
-    assert len(long) < 250
-    assert long.endswith("(10002 characters)")
-    assert shorten(Unprintable()) == "<Unprintable whose repr raised RuntimeError>"
+    letters = DeadLetters()
+    letters.add("a", "r" * 10_000, "x" * 10_000)
+    letters.add("a", "two\nlines", Unprintable())
+    long, broken = letters.latest()
+    assert len(long.message) < 250
+    assert long.message.endswith("(10000 characters)")
+    assert len(long.reason) < 1_100
+    assert long.reason.endswith("(10000 characters)")
+    assert broken.reason == "two\\nlines"
+    assert broken.message == "a Unprintable that cannot be shown (RuntimeError: no)"
+
+
+class Prediction(Struct):
+    price: str | None
+    void: bool
+    names: list[str]
+    odds: dict[int, bytes]
+
+
+def test_message_is_written_as_json_has_it() -> None:
+    letters = DeadLetters()
+    letters.add("a", "r", Prediction(None, True, ["k"], {1: b"x"}))
+    (letter,) = letters.latest()
+    assert letter.message == 'Prediction {"void": true, "names": ["k"], "odds": {1: bytes 0x78}}'

@@ -205,7 +205,7 @@ def test_stop_drains_what_is_due_then_sends_late_mail_back_and_runs_on_stop() ->
     ref.tell("late")
     with pytest.raises(pykka.ActorDeadError, match="dispatcher d was stopped"):
         ref.ask("later", timeout=DEADLINE_SECONDS)
-    assert [letter.message for letter in dispatcher.dead_letters.latest()] == ["'late'"]
+    assert [letter.message for letter in dispatcher.dead_letters.latest()] == ['"late"']
     assert log[-1] == "on_stop"
 
 

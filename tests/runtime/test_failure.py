@@ -62,7 +62,7 @@ def test_failed_tell_without_a_handler_becomes_a_dead_letter_and_the_actor_lives
     ping(ref, DEADLINE_SECONDS)
     assert log == ["next"]
     (letter,) = dispatcher.dead_letters.latest()
-    assert letter[:4] == ("model/a", "ValueError('poisoned')", "'poison'", 1)
+    assert letter[:4] == ("model/a", "ValueError: poisoned", '"poison"', 1)
 
 
 def test_failed_tell_suspends_the_mailbox_and_tells_the_handler_everything(dispatcher: Dispatcher) -> None:
@@ -99,7 +99,7 @@ def test_retry_hands_the_failed_message_over_first_and_counts_attempts(dispatche
     ping(ref, DEADLINE_SECONDS)
     assert log == ["before", "after 1", "after 2"]
     (letter,) = dispatcher.dead_letters.latest()
-    assert (letter.message, letter.attempts) == ("'poison'", 3)
+    assert (letter.message, letter.attempts) == ('"poison"', 3)
 
 
 def test_replacement_keeps_ref_waiting_mail_and_order(dispatcher: Dispatcher) -> None:
@@ -155,7 +155,7 @@ def test_failure_stop_sends_waiting_mail_back_and_runs_on_stop(dispatcher: Dispa
         asked.get(timeout=DEADLINE_SECONDS)
     assert ref.stopped.wait(DEADLINE_SECONDS)
     assert log == ["on_stop"]
-    assert [letter.message for letter in dispatcher.dead_letters.latest()] == ["'poison'", "'told'"]
+    assert [letter.message for letter in dispatcher.dead_letters.latest()] == ['"poison"', '"told"']
 
 
 def test_hard_stop_of_an_actor_whose_failure_waits_buries_the_message(dispatcher: Dispatcher) -> None:
@@ -167,7 +167,7 @@ def test_hard_stop_of_an_actor_whose_failure_waits_buries_the_message(dispatcher
     assert ref.stop(timeout=DEADLINE_SECONDS, hard=True)
     assert log == ["on_stop"]
     assert failure.resume(retry=True) is False
-    assert [letter.message for letter in dispatcher.dead_letters.latest()] == ["'poison'"]
+    assert [letter.message for letter in dispatcher.dead_letters.latest()] == ['"poison"']
 
 
 def test_failure_handler_that_raises_leaves_a_dead_letter_and_a_living_actor(dispatcher: Dispatcher) -> None:
@@ -182,7 +182,7 @@ def test_failure_handler_that_raises_leaves_a_dead_letter_and_a_living_actor(dis
     ping(ref, DEADLINE_SECONDS)
     assert log == ["next"]
     reasons = [letter.reason for letter in dispatcher.dead_letters.latest()]
-    assert reasons == ["on_failure handler raised RuntimeError('no idea')", "ValueError('poisoned')"]
+    assert reasons == ["on_failure handler raised RuntimeError: no idea", "ValueError: poisoned"]
 
 
 def test_on_failure_hook_of_the_actor_runs_as_in_pykka(dispatcher: Dispatcher) -> None:
@@ -286,7 +286,7 @@ def test_failed_batch_gives_asks_the_exception_and_retries_tells_one_at_a_time(u
     assert log[:3] == [[1, "asked", "poison", 2], [1], ["poison"]]
     assert [message for batch in log[3:] for message in batch] == [2, 3, "end"]
     (letter,) = unhelped.dead_letters.latest()
-    assert (letter.message, letter.attempts) == ("'poison'", 2)
+    assert (letter.message, letter.attempts) == ('"poison"', 2)
 
 
 def test_batch_of_asks_that_fails_answers_them_and_goes_on(dispatcher: Dispatcher) -> None:

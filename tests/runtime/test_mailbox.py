@@ -118,7 +118,7 @@ def test_mailbox_close_answers_waiting_and_late_asks_and_buries_tells() -> None:
         with pytest.raises(pykka.ActorDeadError, match="m did not handle the message: it was enough"):
             future.get(timeout=0)
     letters = scheduler.dead_letters.latest()
-    assert [letter.message for letter in letters] == ["'early tell'", "'late tell'"]
+    assert [letter.message for letter in letters] == ['"early tell"', '"late tell"']
     assert {letter.reason for letter in letters} == {"it was enough"}
     assert {letter.attempts for letter in letters} == {0}
 

@@ -55,7 +55,7 @@ def test_prediction_with_other_content_is_refused_naming_what_differs() -> None:
     intake = intake_of(prediction("p1"))
     text = refused(intake, prediction("p1", confidence=0.8, outcome="NO"), ConflictError)
     assert "confidence 0.75 != 0.8" in text
-    assert "outcome 'YES' != 'NO'" in text
+    assert 'outcome "YES" != "NO"' in text
 
 
 def test_resolution_before_its_prediction_waits_and_then_scores_it() -> None:

@@ -76,11 +76,36 @@ def test_notifications_without_the_token_take_no_effect(daemon: Daemon) -> None:
     with daemon.connect() as inside:
         before = inside.call("statistics")
         with daemon.connect("tcp") as wire:
-            wire.send(notification("record_prediction", prediction(model="stranger")) * 50)
-            assert wire.refusal("ping").code == "UNAUTHENTICATED"
+            wire.send(notification("record_prediction", prediction(model="stranger")) * 9)
+            wire.send(notification("hello", {"token": "wrong"}) + notification("x" * 100_000))
+            *_, last = wire.rest()
+            assert last[:2] == [1, None], "it is told why, and the connection ends"
+            assert last[2][1].startswith("UNAUTHENTICATED 10 notifications")
         after = inside.call("statistics")
         assert after["predictions"] == before["predictions"]
+        refused = after["server"]["notifications_refused"] - before["server"]["notifications_refused"]
+        assert refused == 10
         assert inside.call("get_adaptive_params", {"model_id": "stranger"}) is None
+
+
+def test_notifications_without_the_token_push_no_dead_letter_out(daemon: Daemon) -> None:
+    with daemon.connect() as inside:
+        inside.send(notification("record_outcome", {"model_id": "of somebody who may"}))
+        eventually(lambda: inside.call("statistics")["dead_letters"] > 0, "the dead letter")
+        before = inside.call("dead_letters")
+        for _ in range(20):
+            with daemon.connect("tcp") as wire:
+                wire.exchange(notification("record_outcome", {"model_id": "crowd"}) * 1_000)
+        assert inside.call("dead_letters") == before
+    told = [line for line in daemon.log().splitlines() if "crowd" in line]
+    assert len(told) <= 20, "one line a connection"
+
+
+def test_few_notifications_before_the_token_are_borne(wire: Wire) -> None:
+    wire.send(notification("record_outcome", {}) * 9)
+    assert wire.call("hello", {"token": TOKEN})["protocol"] == [1, 0]
+    wire.send(notification("no_such_method") * 50)
+    assert wire.call("ping") == "pong"
 
 
 @pytest.mark.parametrize("said", [b"", request(1, "ping"), request(1, "hello", {"token": TOKEN})[:-4]])
