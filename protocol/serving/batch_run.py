@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..decoding import check_items
-from ..errors import BusyError
 from ..many import checked_messages
 from ..messages import BatchResult, SignalBatch
 from .backend import Pending
-from .groups import Slot, forget_value, outcome_of
+from .groups import NO_ROOM, Slot, forget_value, outcome_of
 
 if TYPE_CHECKING:
     from .outgoing import Outgoing
@@ -109,7 +108,7 @@ class BatchRun(Slot):
     def _piece_done(
         self, place: int, places: list[int], items: list[Any], results: list[Any], error: BaseException | None
     ) -> None:
-        if isinstance(error, BusyError) and self._msgid is None:
+        if isinstance(error, NO_ROOM) and self._msgid is None:
             # Nobody can be told to come again, so we do.
             self._session.held.hold(place, lambda: self._send(place, places, items))
             return

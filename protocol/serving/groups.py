@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import BusyError, InvalidValueError
+from ..errors import BusyError, InvalidValueError, StoreFullError
 from ..messages import MarketResolved, Prediction, Receipt, TradeOutcome
 from .backend import Pending
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .outgoing import Outgoing
 
 __all__ = ["ControlSlot", "InputGroup", "SignalGroup", "Slot", "outcome_of"]
+
+NO_ROOM: Final = (BusyError, StoreFullError)
+"""What passes: notifications are kept meanwhile."""
 
 _RECEIPTS: Final = {Receipt}
 
@@ -141,7 +144,7 @@ class InputGroup(Slot):
 
     def _settle(self, error: BaseException | None, results: list[Any]) -> None:
         # Held now and not when it is answered: what the connection sent behind it must not go first.
-        if isinstance(error, BusyError):
+        if isinstance(error, NO_ROOM):
             self._hold_notifications()
         self._error, self._results = error, results
         self._session.settle(self)

@@ -52,6 +52,10 @@ class Peer:
         self.sock.sendall(msgpack.packb([0, msgid, method, params]))
         return msgid
 
+    def notify(self, method: str, params: Any = None) -> None:
+        """Send one that is not answered."""
+        self.sock.sendall(msgpack.packb([2, method, params]))
+
     def next(self) -> list[Any] | None:
         """The next message; None at the end of the stream."""
         while True:

@@ -175,6 +175,8 @@ def test_a_degraded_learner_says_so_and_goes_on_by_itself_once_there_is_room(dae
             assert peer.call("report", {"model_id": "m"})["n"] >= 1
             assert peer.refusal("record_outcome", outcome(3)).startswith("STORE_FULL")
             assert peer.refusal("snapshot").startswith("STORE_FULL")
+            with daemon.connect() as silent:
+                silent.notify("record_outcome", outcome(4))
             unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
             resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, unlimited)
             until(lambda: peer.call("statistics")["state"] == "accepting", "accepting again")
@@ -183,11 +185,13 @@ def test_a_degraded_learner_says_so_and_goes_on_by_itself_once_there_is_room(dae
             )
             assert not peer.call("record_outcome", outcome(3)).get("duplicate")
             assert peer.call("verify")["ok"]
+            # Nobody could be told to come again, so it was kept; also after who sent it had gone.
+            until(lambda: peer.call("report", {"model_id": "m"})["n"] == 4, "the notification")
         assert daemon.stop() == 0
         reader.join(DEADLINE_SECONDS)
     assert sum("the learner is degraded" in line for line in said) == 1
     with Learner(daemons.state) as learner:
-        assert learner.report("m").n == 3
+        assert learner.report("m").n == 4
 
 
 # ------------------------------------------------------------------- socket activation
