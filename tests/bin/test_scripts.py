@@ -119,6 +119,13 @@ def test_test_stops_at_the_first_check_that_fails(checkout):
     assert calls[-1] == "basedpyright "
 
 
+def test_test_with_mutants_plants_those_that_are_named_and_runs_nothing_else(checkout):
+    code, calls = run(checkout, "test", "--mutants", "CRC", "a word")
+    assert code == 0
+    assert calls[-1] == "python -m tests.mutants CRC a word"
+    assert not any(call.startswith(("pytest", "ruff")) for call in calls)
+
+
 def test_bench_runs_the_benchmarks_only(checkout):
     _, calls = run(checkout, "bench", "-k", "gather")
     assert calls[-1] == "pytest -m bench tests/bench -k gather"

@@ -1,0 +1,232 @@
+"""The planted bugs: one exact replacement of text each, and the tests that must find it, each by itself."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["MUTANTS", "Mutant"]
+
+SIMULATION = (
+    "tests/simulation/test_simulation.py::test_simulated_learner_loses_nothing_and_counts_nothing_twice"
+)
+
+
+class Mutant(NamedTuple):
+    """A bug: ``old`` stands once in ``path`` and becomes ``new``."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS = (
+    # ------------------------------------------------------------------ durability
+    Mutant(
+        "acknowledge before commit",
+        "actors/persister.py",
+        """            if records:
+                self._store().append(records, self._ahead)
+""",
+        """            for batch in batches:
+                for future, value in batch.replies:
+                    future.set(value)
+            if records:
+                self._store().append(records, self._ahead)
+""",
+        (SIMULATION, "tests/faults/test_disk.py"),
+    ),
+    Mutant(
+        "commits are not synced",
+        "actors/store.py",
+        "sync=True, metasync=True",
+        "sync=False, metasync=True",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "journal not appended, only numbered",
+        "actors/persister.py",
+        "            records = [record for batch in batches for record in self._chunks(batch)]\n",
+        "            records = [record for batch in batches for record in self._chunks(batch)][:1]\n",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "CRC not checked",
+        "actors/records.py",
+        "    if crc != crc32(body, crc32(key)):\n",
+        "    if len(body) == 0:\n",
+        ("tests/faults/test_damage_records.py",),
+    ),
+    # ------------------------------------------------------------------ exactly once
+    Mutant(
+        "no deduplication of outcomes",
+        "actors/state/decisions.py",
+        "    if ticket.outcome is not None:\n        return same_outcome(",
+        "    if ticket.outcome is not None and ticket.prediction is not None:\n        return same_outcome(",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "ids forgotten at restart",
+        "actors/restore.py",
+        "                restored.archive.note(run_fingerprints(body))\n",
+        "                run_fingerprints(body)\n",
+        (SIMULATION, "tests/actors/test_snapshots.py"),
+    ),
+    Mutant(
+        "ids forgotten as they leave memory",
+        "actors/snapshotter.py",
+        "            self._archive.note(some)\n",
+        "",
+        (SIMULATION, "tests/actors/test_snapshots.py"),
+    ),
+    Mutant(
+        "delivery folded a second time",
+        "actors/state/model_state.py",
+        "        if seq <= self.applied_seq:\n            return False\n",
+        "",
+        ("tests/actors/test_supervision.py",),
+    ),
+    Mutant(
+        "loose outcome that was joined stays on disk too",
+        "actors/snapshot.py",
+        "            no_longer_loose=list(cut.merged),\n",
+        "            no_longer_loose=[],\n",
+        (SIMULATION,),
+    ),
+    # ------------------------------------------------------------------ snapshots
+    Mutant(
+        "snapshot without barrier",
+        "actors/router.py",
+        "            self._expire()\n            self._flush()\n",
+        "            self._expire()\n",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "snapshot of a moving book",
+        "actors/state/memory.py",
+        "        self.kept[ordinal] = replace(market, tickets=tickets)\n",
+        "",
+        (SIMULATION, "tests/state/test_book.py"),
+    ),
+    Mutant(
+        "model left out of a snapshot is not rebuilt",
+        "actors/restore.py",
+        "        if stale:\n            _rebuild(",
+        "        if stale and from_journal:\n            _rebuild(",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "loose outcomes of a failed snapshot forgotten",
+        "actors/state/loose.py",
+        "        self.saving, self.fresh = {}, still\n",
+        "        self.saving = {}\n",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "loose outcome taken out of the cut that is being saved",
+        "actors/state/loose.py",
+        "return self.fresh.pop(prediction_id, None) or self.saving.get(prediction_id)",
+        "return self.fresh.pop(prediction_id, None) or self.saving.pop(prediction_id, None)",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "unsaved market leaves memory",
+        "actors/state/memory.py",
+        "            if market.settled and ordinal not in self.unsaved:\n",
+        "            if market.settled:\n",
+        (SIMULATION,),
+    ),
+    # ------------------------------------------------------------------ restarts
+    Mutant(
+        "decay applied twice at restart",
+        "actors/state/model_state.py",
+        "        state.now = record.now.copy()\n",
+        """        state.now = record.now.copy()
+        again_ns = record.now.evidence_at_ns - record.older.evidence_at_ns
+        state.now.successes *= 0.5 ** (again_ns / 1e9 / rules.decay_half_life_seconds)
+""",
+        (SIMULATION, "tests/actors/test_learner_durability.py"),
+    ),
+    Mutant(
+        "mailbox dropped when a model is restarted",
+        "actors/runtime/lifecycle.py",
+        "        if actor is not None:\n            self.adopt(actor)\n",
+        "        if actor is not None:\n            self.adopt(actor)\n            self._queue.clear()\n",
+        (SIMULATION, "tests/runtime/test_failure.py", "tests/actors/test_supervision.py"),
+    ),
+    Mutant(
+        "rules of another time at restart",
+        "actors/restore.py",
+        "            book.learn_on = record.rules_history[-1][1].learn_on\n",
+        "            book.learn_on = record.rules_history[0][1].learn_on\n",
+        (SIMULATION,),
+    ),
+    # ------------------------------------------------------------------ what is learned
+    Mutant(
+        "revision not reversed",
+        "actors/state/book.py",
+        "                out.tell(ticket.model_id, Rescored(ticket.position_seq, old, new), seq)\n",
+        "                out.tell(ticket.model_id, new, seq)\n",
+        (SIMULATION, "tests/acceptance/test_corrections.py"),
+    ),
+    Mutant(
+        "void teaches",
+        "actors/state/market.py",
+        "    if prediction is None or resolution.void or not counts(prediction, resolution):\n",
+        "    if prediction is None or not counts(prediction, resolution):\n",
+        (SIMULATION, "tests/state/test_book.py"),
+    ),
+    Mutant(
+        "expired prediction teaches",
+        "actors/state/market.py",
+        "    return prediction.expires_at is None or resolution.resolved_at <= prediction.expires_at\n",
+        "    return True\n",
+        (SIMULATION, "tests/state/test_book.py"),
+    ),
+    Mutant(
+        "shadow scoring lost",
+        "actors/state/market.py",
+        "        return None if ruling is None else _ruled(ticket, ruling.resolution, None)\n",
+        """        if ruling is None or (ticket.gate is not None and not ticket.gate.accepted):
+            return None
+        return _ruled(ticket, ruling.resolution, None)
+""",
+        (SIMULATION, "tests/actors/test_learner_signals.py"),
+    ),
+    Mutant(
+        "threshold not clipped",
+        "actors/state/fold.py",
+        "            elif theta > highest:\n                theta = highest\n",
+        "",
+        ("tests/state/test_reference_fold.py",),
+    ),
+    Mutant(
+        "late outcome enters as if it were new",
+        "actors/state/fold.py",
+        "            successes, failures = successes + x * factor, failures + (1.0 - x) * factor\n",
+        "            successes, failures = successes + x, failures + (1.0 - x)\n",
+        (SIMULATION, "tests/state/test_posterior_sum.py"),
+    ),
+    Mutant(
+        "P&L as float",
+        "actors/learning/pnl.py",
+        "    return _EXACT.add(a, b)\n",
+        "    return Decimal(repr(float(a) + float(b)))\n",
+        ("tests/learning/test_pnl.py", "tests/state/test_reversal.py"),
+    ),
+    Mutant(
+        "P&L of a revised outcome stays",
+        "actors/state/model_state.py",
+        "        self.tally.subtract(old)\n",
+        "",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "paused model is selected",
+        "actors/state/views.py",
+        "    return not paused(state, as_of) and state.now.n",
+        "    return state.now.n",
+        ("tests/actors/test_learner_sampling.py", "tests/state/test_views.py"),
+    ),
+)
