@@ -4,7 +4,6 @@ with its order of settling, its resets, pauses and rules, and from them every fi
 from __future__ import annotations
 
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 from handicapper.actors.state.entries import (
@@ -157,10 +156,10 @@ class SlowModel(Ledger):
         return [rules for since, rules in self.rules_log if since <= seq][-1]
 
     def _ema(self, lessons: list[tuple[int, Lesson]]) -> float:
-        average = Fraction(1, 2)
+        average = 0.5
         for position, lesson in lessons:
-            average += Fraction(self.rules_at(position).ema_alpha) * (Fraction(lesson.x or 0.0) - average)
-        return float(average)
+            average += self.rules_at(position).ema_alpha * ((lesson.x or 0.0) - average)
+        return average
 
     def _evidence(self, lessons: list[tuple[int, Lesson]]) -> tuple[float, float]:
         """Σ x·2^−(half-lives passed since): each outcome is decayed once, over all the time since its own."""
