@@ -25,17 +25,17 @@ MUTANTS = (
     # ------------------------------------------------------------------ durability
     Mutant(
         "acknowledge before commit",
-        "actors/persister.py",
+        "actors/journal.py",
         """            if records:
-                self._store().append(records, self._ahead)
+                self.journal_bytes += self.store.append(records)
 """,
         """            for batch in batches:
                 for future, value in batch.replies:
                     future.set(value)
             if records:
-                self._store().append(records, self._ahead)
+                self.journal_bytes += self.store.append(records)
 """,
-        (SIMULATION, "tests/faults/test_disk.py"),
+        (SIMULATION, "tests/actors/test_snapshots.py"),
     ),
     Mutant(
         "commits are not synced",
@@ -46,9 +46,37 @@ MUTANTS = (
     ),
     Mutant(
         "journal not appended, only numbered",
-        "actors/persister.py",
-        "            records = [record for batch in batches for record in self._chunks(batch)]\n",
+        "actors/journal.py",
+        "            records = [record for batch in (*self._held, *batches) for record in self._chunks(batch)]\n",
         "            records = [record for batch in batches for record in self._chunks(batch)][:1]\n",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "router overtakes what it left to the persister",
+        "actors/journal.py",
+        "            self._handed_over != self._taken_over\n            or len(",
+        "            len(",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "log is not synced",
+        "actors/log_file.py",
+        "        segment.sync()\n        segment.end += len(frame)\n",
+        "        segment.end += len(frame)\n",
+        ("tests/faults/test_log_sync.py",),
+    ),
+    Mutant(
+        "log is not read at opening",
+        "actors/store.py",
+        "        self._add_to_tail([record for record in self._log.found if record[0] > last])\n",
+        "",
+        (SIMULATION, "tests/actors/test_learner_durability.py"),
+    ),
+    Mutant(
+        "log is let go before all of it is taken over",
+        "actors/store.py",
+        "                    self._put_all(txn, _JOURNAL, tail, append=True)\n",
+        "                    self._put_all(txn, _JOURNAL, tail[1:], append=True)\n",
         (SIMULATION,),
     ),
     Mutant(

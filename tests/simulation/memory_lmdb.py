@@ -1,19 +1,21 @@
-"""A disk in memory that speaks as much of LMDB as the store uses, and fails on request.
+"""A disk in memory that speaks as much of LMDB, and of the journal's log, as the store uses, and fails on request.
 
-A commit takes all of a transaction or nothing. Only what was committed with ``sync`` survives a loss of power:
-an environment that is opened without it loses what it committed.
+A commit takes all of a transaction or nothing, and so does an append to the log. Only what was committed with
+``sync`` survives a loss of power: an environment that is opened without it loses what it committed.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
 import lmdb
 
-__all__ = ["Crash", "Disk", "Environment", "Fate"]
+from handicapper.actors.log_file import Record, SyncFailedError
+
+__all__ = ["Crash", "Disk", "Environment", "Fate", "MemoryLog"]
 
 Fate = Literal["done", "crash before", "crash after", "fail before", "fail after"]
 """What becomes of a commit: *before* it nothing of it is on disk, *after* it everything is."""
@@ -45,12 +47,17 @@ class Table:
         return True
 
 
+_NOTHING = Table()
+
+
 class Disk:
     """What is there after the process is gone: tables by name."""
 
     def __init__(self) -> None:
         self.tables: dict[bytes, Table] = {}
         self.durable: dict[bytes, Table] = {}
+        self.log = Table()
+        """The journal records that the log holds: always synced, and never changed in place."""
         self.crashed = False
         self.commits = 0
         self.fate: Callable[[], Fate] = lambda: "done"
@@ -62,19 +69,41 @@ class Disk:
 
     def commit(self, changed: dict[bytes, Table], sync: bool) -> None:
         """Put the tables that a transaction changed in the place of the old ones, as the fates will."""
+
+        def put() -> None:
+            self.tables = {**self.tables, **changed}
+            if sync:
+                self.durable = dict(self.tables)
+
+        self._write(put, lmdb.DiskError)
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Add records to the log, as the fates will."""
+
+        def put() -> None:
+            self.log = self.log.copy()
+            for key, value in records:
+                self.log.put(key, value)
+
+        self._write(put, SyncFailedError)
+
+    def _write(self, put: Callable[[], None], failure: type[Exception]) -> None:
         if self.crashed:
             raise Crash
         fate = self.fate()
         if not fate.endswith("before"):
-            self.tables = {**self.tables, **changed}
+            put()
             self.commits += 1
-            if sync:
-                self.durable = dict(self.tables)
         if fate.startswith("crash"):
             self.crashed = True
             raise Crash
         if fate.startswith("fail"):
-            raise lmdb.DiskError(f"simulated: {fate} the commit")
+            raise failure(f"simulated: {fate} the commit")
+
+    @property
+    def journal(self) -> tuple[Table, Table]:
+        """What would be left of the journal now: what the environment has of it, and what the log has."""
+        return self.durable.get(b"journal") or _NOTHING, self.log
 
 
 class Environment:
@@ -109,6 +138,32 @@ class Environment:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class MemoryLog:
+    """In the place of the journal's log: what is released is gone at once, as if it were written over."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.found: list[Record] = sorted(disk.log.values.items())
+        self.unfinished: list[tuple[str, bytes]] = []
+
+    def begin(self) -> None:
+        self._disk.log = Table()
+        self.found = []
+
+    def append(self, records: Sequence[Record]) -> int:
+        self._disk.append(records)
+        return sum(len(value) for _, value in records)
+
+    def release(self, key: bytes) -> None:
+        kept = {known: value for known, value in self._disk.log.values.items() if known > key}
+        self._disk.log = Table(sorted(kept), kept)
+
+    def close(self, emptied: bool) -> None:
+        """Nothing is held; what was not taken over stays."""
+        if emptied:
+            self._disk.log = Table()
 
 
 class Transaction:

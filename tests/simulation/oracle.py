@@ -31,6 +31,8 @@ from .slow_model import Beliefs, SlowModel
 
 __all__ = ["Oracle"]
 
+_NEVER = (b"", b"")
+
 
 class Sent(NamedTuple):
     """An input on its way, and what is due for it."""
@@ -59,6 +61,7 @@ class Oracle:
         self._answers: list[tuple[Any, list[Sent] | None, int]] = []
         """(reply, what was sent, number of the last input that was durable then)."""
         self._last: tuple[Any, int] = (None, 0)
+        """(journal, number of its last input)."""
 
     # ------------------------------------------------------------------ sent
 
@@ -95,12 +98,10 @@ class Oracle:
 
     def _last_durable(self) -> int:
         """Number of the last input on disk at this moment."""
-        journal = self.disk.durable[b"journal"]
-        if self._last[0] is not journal:
-            key = journal.keys[-1] if journal.keys else number_key(0)
-            last = key_number(key)
-            if journal.keys:
-                last += len(decode_chunk(key, journal.values[key])[2]) - 1
+        journal = self.disk.journal
+        if self._last[0] != journal:
+            key, value = max(((t.keys[-1], t.values[t.keys[-1]]) for t in journal if t.keys), default=_NEVER)
+            last = key_number(key) + len(decode_chunk(key, value)[2]) - 1 if value else 0
             self._last = journal, last
         return self._last[1]
 
@@ -155,17 +156,17 @@ class Oracle:
 
     def read_journal(self) -> None:
         """Take in what was journaled since the last look."""
-        journal = self.disk.durable.get(b"journal")
-        if journal is None or self.disk.commits == self._commits:
+        if self.disk.commits == self._commits:
             return
         self._commits = self.disk.commits
         known = self.uninterrupted.entries
-        start = bisect_right(journal.keys, number_key(len(known) + 1)) - 1
-        for key in journal.keys[max(start, 0) :]:
-            first, _, entries = decode_chunk(key, journal.values[key])
-            for seq, entry in enumerate(entries, first):
-                if seq > len(known):
-                    self._journaled(seq, entry)
+        for journal in self.disk.journal:
+            start = bisect_right(journal.keys, number_key(len(known) + 1)) - 1
+            for key in journal.keys[max(start, 0) :]:
+                first, _, entries = decode_chunk(key, journal.values[key])
+                for seq, entry in enumerate(entries, first):
+                    if seq > len(known):
+                        self._journaled(seq, entry)
 
     def _journaled(self, seq: int, entry: Entry) -> None:
         assert seq == len(self.uninterrupted.entries) + 1, f"input {seq} was journaled out of turn"

@@ -17,6 +17,7 @@ from handicapper.actors import (
     Learner,
     engine,
     gating,
+    journal,
     persister,
     restore,
     snapshot,
@@ -34,7 +35,7 @@ from handicapper.actors.state.rebuild import rebuild_model
 from handicapper.config import Limits, Persistence, Settings, Supervision
 
 from ..state.samples import T0
-from .memory_lmdb import Crash, Disk, Environment
+from .memory_lmdb import Crash, Disk, Environment, MemoryLog
 
 __all__ = ["World", "settings_with"]
 
@@ -121,6 +122,7 @@ class World:
         self._fold_rows = model_state.fold_rows
         self._make_run = snapshot.build_run
         self._quantum = random.choice([1, 2, 64])
+        self._disk_seconds = 0.0
         self._dispatchers: list[TurnDispatcher] = []
         self._timers: list[ManualTimers] = []
         self._inside = self._within_turn = False
@@ -143,6 +145,11 @@ class World:
             (restore, "rebuild_model", self._rebuild),
             (gating, "GATE_SECONDS_MAX", 1.0),
             (dispatcher_module, "monotonic", self.clock.monotonic),
+            (journal, "HERE_INPUTS_MAX", random.choice([2, 1_024])),
+            (journal, "TAIL_BYTES_MAX", random.choice([300, 2**24])),
+            (journal, "monotonic", self._disk_clock),
+            (store, "CHECKPOINT_BYTES", random.choice([1, 300, 2**21])),
+            (store, "LogFile", lambda _: MemoryLog(self.disk)),
             (store.lmdb, "open", lambda _, **options: Environment(self.disk, **options)),
             (engine, "Dispatcher", self._new_dispatcher),
             (engine, "Timers", self._new_timers),
@@ -164,6 +171,11 @@ class World:
         timers = ManualTimers(clock)
         self._timers.append(timers)
         return timers
+
+    def _disk_clock(self) -> float:
+        """The disk is slow now and then; the router leaves it to the persister then."""
+        self._disk_seconds += self.random.choice([0.0, 0.0, 0.0, 0.01, 2.0])
+        return self._disk_seconds
 
     def _fold(self, *arguments: Any) -> None:
         if self._inside and self.failing_folds:
