@@ -90,7 +90,7 @@ class Asking:
         question = selection_question(engine, reply, n, as_of, models, selection_id, seed, timeout)
         engine.check_open()
         engine.settle(TIMEOUT_SECONDS)
-        engine.ask(engine.selector, question, reply)
+        engine.scatter.begin(question)
         return reply.get(question.deadline_seconds + TIMEOUT_SECONDS)
 
     def thompson_sample_nowait(

@@ -13,7 +13,7 @@ from .state import views
 from .state.delivery import Delivery
 from .state.model_state import ModelState
 
-__all__ = ["AskDraw", "AskGate", "AskRecord", "AskView", "HistoryTooShortError", "ModelActor"]
+__all__ = ["AskGate", "AskRecord", "AskView", "HistoryTooShortError", "ModelActor"]
 
 
 class HistoryTooShortError(Exception):
@@ -21,14 +21,6 @@ class HistoryTooShortError(Exception):
 
     Not a failure: it travels as one, because what follows is the same.
     """
-
-
-class AskDraw(Struct, frozen=True):
-    """A draw for a selection."""
-
-    key: bytes
-    n: int
-    as_of: int
 
 
 class AskView(Struct, frozen=True):
@@ -62,8 +54,6 @@ class ModelActor(PooledActor):
             if self.state.apply(message.events, message.seq):
                 raise HistoryTooShortError(self.state.model_id)
             return None
-        if kind is AskDraw:
-            return views.draw(self.state, message.key, message.n, message.as_of)
         if kind is AskView:
             return message.view(self.state, message.as_of)
         if kind is AskGate:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final, TypeVar
-from uuid import uuid4
 
 import pykka
 from pykka._envelope import Envelope
@@ -101,7 +101,7 @@ def selection_question(
     whole_seed = isinstance(seed, int) and not isinstance(seed, bool)
     if seed is not None and not (whole_seed and 0 <= seed < 2**64):
         raise InvalidValueError("seed", seed, "a whole number from 0 to 18446744073709551615")
-    selection_id = uuid4().hex if selection_id is None else check_id("selection_id", selection_id)
+    selection_id = os.urandom(16).hex() if selection_id is None else check_id("selection_id", selection_id)
     if isinstance(models, str) or not isinstance(models, Iterable | None):
         raise InvalidValueError("models", models, "several model ids, such as a list of them")
     return Select(

@@ -1,33 +1,57 @@
 """Asking all models at once: selections, and reports over everyone.
 
-A gather has one deadline; what has not arrived by then is named. Nothing here owns any state but the gathers
+Asking has one deadline; what has not arrived by then is named. Nothing here owns any state but the questions
 in flight, so that any thread may begin one (:class:`Scatter`); the actor is for callers that had better not
 ask thousands of models themselves.
+
+In a selection a model answers with what its draws depend on. They are made of all answers together: as
+counter-based draws they are the same whoever makes them, and one by one they take ten times as long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 from pykka._envelope import Envelope
 
 from ..protocol.messages import ModelSample, Selection
-from .learning.draws import draw_key
+from .learning.draws import (
+    Seeds,
+    beta_draws,
+    draw_key,
+    few_beta_draws,
+    stream_of,
+    stream_seeds,
+    streams_of,
+)
+from .learning.gamma import FEW
+from .learning.posterior import beta_mean
 from .learning.selection import rank
-from .model import AskDraw, AskView
+from .model import AskView
 from .roster import Roster
 from .runtime.actor import PooledActor
+from .runtime.cell import Cell
 from .runtime.dispatcher import Dispatcher
+from .runtime.everyone import NO_REPLY, Asked, ask_all
 from .runtime.future import LeanFuture
-from .runtime.gather import Gather, Gathered, ask_all
+from .runtime.gather import Gathered
 from .runtime.timers import TimerHandle, Timers
+from .state import views
 from .state.model_state import ModelState
 
 __all__ = ["AskAll", "Scatter", "Select", "SelectorActor"]
+
+DRAWS_A_LOOK: Final = 4_096
+"""Draws made between two looks at the clock."""
+
+LATE_DRAWS_MAX: Final = 100_000
+"""Draws made of what has arrived even if the deadline is over, as it is once a model did not answer."""
 
 
 class Select(Struct, frozen=True):
@@ -52,6 +76,20 @@ class AskAll(Struct, frozen=True):
     reply: LeanFuture[Gathered[str, Any]]
 
 
+class Lineup:
+    """Models to be asked, in the order of their names."""
+
+    __slots__ = ("cells", "names", "streams", "unreachable")
+
+    def __init__(self, models: dict[str, tuple[Cell, bytes]], unreachable: Iterable[str]) -> None:
+        self.names = sorted(models)
+        asked = [models[name] for name in self.names]
+        self.cells = [cell for cell, _ in asked]
+        self.streams = streams_of([stream for _, stream in asked])
+        self.unreachable = sorted(unreachable)
+        """Models that cannot be asked: given up, or never seen."""
+
+
 class Scatter:
     """Sends a question to the model actors and gathers what comes back. Thread-safe."""
 
@@ -59,77 +97,161 @@ class Scatter:
         self._roster = roster
         self._dispatcher = dispatcher
         self._timers = timers
+        self._streams: dict[str, bytes] = {}
+        self._everyone = (0, 0), Lineup({}, ())
+        """How many models, and how many given up, it was made of (both only grow), and all that work."""
 
     def begin(self, message: Any) -> None:
-        """Begin a gather; its completion answers: here and now, if all models are idle."""
+        """Begin to ask; the last answer completes it: here and now, if all models are idle."""
         if isinstance(message, Select):
-            self._select(message)
+            lineup = self._lineup(message.models)
+            key = draw_key(message.seed, message.selection_id)
+            deadline = monotonic() + message.deadline_seconds
+
+            def select(asked: Asked) -> None:
+                message.reply.set(_selection(message, lineup, asked, key, deadline))
+
+            self._ask(lineup, AskView(views.arm, message.as_of), deadline, select)
         elif isinstance(message, AskAll):
-            question = AskView(message.view, message.as_of)
-            self._ask(None, question, message.deadline_seconds, message.reply.set)
+            lineup = self._lineup(None)
+
+            def gather(asked: Asked) -> None:
+                message.reply.set(_gathered(lineup.names, asked))
+
+            deadline = monotonic() + message.deadline_seconds
+            self._ask(lineup, AskView(message.view, message.as_of), deadline, gather)
         else:
             raise TypeError(f"the selector cannot handle {message!r:.200}")
 
-    def _select(self, message: Select) -> None:
-        question = AskDraw(draw_key(message.seed, message.selection_id), message.n, message.as_of)
-        failed = self._roster.failed
-
-        def complete(gathered: Gathered[str, ModelSample | None]) -> None:
-            answers = gathered.values
-            samples = [sample for sample in answers.values() if sample is not None]
-            ineligible = [model for model, sample in answers.items() if sample is None]
-            missing = {*gathered.missing, *gathered.errors}
-            missing.update(m for m in failed if message.models is None or m in message.models)
-            missing.update(m for m in message.models or () if m not in self._roster.refs)
-            message.reply.set(
-                Selection(
-                    selection_id=message.selection_id,
-                    seed=message.seed,
-                    as_of=message.as_of,
-                    ranked=tuple(rank(samples, attrgetter("sample"), attrgetter("model_id"))),
-                    missing=tuple(sorted(missing)),
-                    ineligible=tuple(sorted(ineligible)),
-                )
-            )
-
-        self._ask(message.models, question, message.deadline_seconds, complete)
-
     def _ask(
-        self,
-        models: tuple[str, ...] | None,
-        question: AskDraw | AskView,
-        deadline_seconds: float,
-        complete: Callable[[Gathered[str, Any]], object],
+        self, lineup: Lineup, question: AskView, deadline: float, complete: Callable[[Asked], object]
     ) -> None:
-        refs = self._roster.working()
-        if models is not None:
-            refs = {model: refs[model] for model in models if model in refs}
         handle: list[TimerHandle] = []
 
-        def done(gathered: Gathered[str, Any]) -> None:
+        def done(asked: Asked) -> None:
             for timer in handle:
                 timer.cancel()
-            complete(gathered)
+            complete(asked)
 
-        gather: Gather[str, Any] = Gather(list(refs), done)
-        if gather.completed.is_set():
-            return
-        began = monotonic()
-        ask_all(self._dispatcher, list(refs.values()), question, gather, deadline_seconds)
-        # Most gathers end here. One that ends just now finds no timer to cancel; it expires to no effect.
-        if not gather.completed.is_set():
-            left = deadline_seconds - (monotonic() - began)
-            handle.append(self._timers.call_after(left, gather.expire))
+        gather = ask_all(self._dispatcher, lineup.cells, question, done, deadline)
+        # Most end here. One that ends just now finds no timer to cancel; it expires to no effect.
+        if gather is not None:
+            handle.append(self._timers.call_after(deadline - monotonic(), gather.expire))
+
+    def _lineup(self, models: Sequence[str] | None) -> Lineup:
+        """These models, or all; that is kept until there is another."""
+        roster = self._roster
+        refs, failed = roster.refs, roster.failed
+        if models is not None:
+            wanted = set(models)
+            known = {model for model in wanted if model in refs and model not in failed}
+            return self._made(known, wanted - known)
+        size = len(refs), len(failed)
+        made_of, lineup = self._everyone
+        if size != made_of:
+            given_up = set(failed)
+            lineup = self._made([model for model in list(refs) if model not in given_up], given_up)
+            self._everyone = size, lineup
+        return lineup
+
+    def _made(self, models: Iterable[str], unreachable: Iterable[str]) -> Lineup:
+        refs, streams = self._roster.refs, self._streams
+        lineup: dict[str, tuple[Cell, bytes]] = {}
+        for model in models:
+            stream = streams.get(model)
+            if stream is None:
+                stream = streams[model] = stream_of(model)
+            lineup[model] = refs[model].cell, stream
+        return Lineup(lineup, unreachable)
 
 
 class SelectorActor(PooledActor):
-    """Begins gathers on its dispatcher."""
+    """Begins to ask on its dispatcher."""
 
     def __init__(self, scatter: Scatter) -> None:
         super().__init__()
         self._scatter = scatter
 
     def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
-        """Begin a gather for each; its completion answers, not the end of the turn."""
+        """Begin each; the last answer completes it, not the end of the turn."""
         for envelope in envelopes:
             self._scatter.begin(envelope.message)
+
+
+def _gathered(names: list[str], asked: Asked) -> Gathered[str, Any]:
+    replies, errors = asked.replies, asked.errors
+    values = {name: reply for name, reply in zip(names, replies, strict=False) if reply is not NO_REPLY}
+    raised = {names[place]: errors[place] for place in sorted(errors)}
+    return Gathered(values, raised, tuple(n for n in names if n not in values and n not in raised))
+
+
+def _selection(message: Select, lineup: Lineup, asked: Asked, key: bytes, deadline: float) -> Selection:
+    """Draw for every model that answered and is eligible; rank them, name the others."""
+    names, streams, arms = lineup.names, lineup.streams, asked.replies
+    missing, ineligible = lineup.unreachable, []
+    if asked.busy or asked.errors or len(arms) < len(names) or not all(arms):
+        missing = missing + names[len(arms) :]
+        missing += [name for name, arm in zip(names, arms, strict=False) if arm is NO_REPLY]
+        ineligible = [name for name, arm in zip(names, arms, strict=False) if arm is None]
+        places = [place for place, arm in enumerate(arms) if arm is not None and arm is not NO_REPLY]
+        names, arms = [names[place] for place in places], [arms[place] for place in places]
+        streams = streams[:, places]
+    ranked = _ranked(names, arms, stream_seeds(key, streams), message.n, deadline)
+    if len(ranked) < len(names):
+        missing = missing + names[len(ranked) :]
+    return Selection(
+        selection_id=message.selection_id,
+        seed=message.seed,
+        as_of=message.as_of,
+        ranked=ranked,
+        missing=tuple(sorted(missing)),
+        ineligible=tuple(ineligible),
+    )
+
+
+def _ranked(
+    names: list[str], arms: list[tuple[float, float, bool]], seeds: Seeds, n: int, deadline: float
+) -> tuple[ModelSample, ...]:
+    """The models with their draws, in the order of their rank; of the first ones only, if there is no time for all."""
+    if not names:
+        return ()
+    alphas, betas, sampled = zip(*arms, strict=True)
+    if n == 1 and len(names) <= FEW:
+        first, rows = few_beta_draws(seeds, alphas, betas), None
+    else:
+        draws = _draws(seeds, alphas, betas, n, deadline)
+        first, rows = draws[:, 0].tolist(), draws.tolist() if n > 1 else None
+    if not all(sampled):
+        for place in range(len(first)):
+            if not sampled[place]:
+                first[place] = beta_mean(alphas[place], betas[place])
+                if rows is not None:
+                    rows[place] = [first[place]] * n
+    if rows is None:
+        samples = [
+            ModelSample(model_id=name, sample=sample, alpha=alpha, beta=beta)
+            for name, sample, alpha, beta in zip(names, first, alphas, betas, strict=False)
+        ]
+    else:
+        samples = [
+            ModelSample(model_id=name, sample=sample, alpha=alpha, beta=beta, samples=tuple(row))
+            for name, sample, alpha, beta, row in zip(names, first, alphas, betas, rows, strict=False)
+        ]
+    return tuple(rank(samples, attrgetter("sample")))
+
+
+def _draws(
+    seeds: Seeds, alphas: Sequence[float], betas: Sequence[float], n: int, deadline: float
+) -> NDArray[np.float64]:
+    """``n`` draws for each; of the first ones only, if there is no time for all."""
+    count = len(alphas)
+    if count * n <= DRAWS_A_LOOK:
+        return beta_draws(seeds, alphas, betas, n)
+    models_a_look = max(DRAWS_A_LOOK // n, 1)
+    parts: list[NDArray[np.float64]] = []
+    for start in range(0, count, models_a_look):
+        if start * n >= LATE_DRAWS_MAX and monotonic() >= deadline:
+            break
+        some = slice(start, start + models_a_look)
+        parts.append(beta_draws(seeds[:, some], alphas[some], betas[some], n))
+    return np.concatenate(parts)

@@ -1,95 +1,156 @@
-"""Counter-based draws: every draw is a hash of what was asked, so any selection can be computed again.
+"""Counter-based draws: every draw is computed of what was asked, so any selection can be computed again.
 
 No generator has a state that threads could race for: the draw of a model depends on the seed, the
-selection and the model alone, not on which models were asked, in which order, or by which thread.
+selection, the model and its posterior alone, not on which models were asked, in which order, or by which
+thread.
 
-The bytes, for any language:
+The recipe, for any language:
 
-1. ``key = BLAKE2b(decimal(seed) + ":" + selection_id)``, unkeyed, 32 bytes of digest; text is UTF-8,
+1. ``key = BLAKE2b(decimal(seed) + ":" + selection_id)`` and ``stream = BLAKE2b(model_id)``, each unkeyed
+   with 16 bytes of digest, read as two little-endian words of 64 bits, ``k₀ k₁`` and ``h₀ h₁``; text is UTF-8,
    the seed in decimal ASCII without padding.
-2. ``block[c] = BLAKE2b(model_id + counter)``, keyed with ``key``, 64 bytes of digest; ``counter`` is
-   ``c`` = 0, 1, 2, … as 4 bytes, big-endian.
-3. A block is eight big-endian 64-bit words; word ``i`` of the stream is word ``i mod 8`` of
-   ``block[i div 8]``.
-4. ``uᵢ = ((wordᵢ >> 11) | 1) / 2⁵³``: the upper 53 bits with the last one set. That is the midpoint of
-   one of 2⁵² equal cells, exact in a double and never 0 or 1.
-5. The draw is the posterior's inverse CDF at ``uᵢ``.
+2. In each selection a model has two SplitMix64 generators (see :mod:`.splitmix`), begun at ``h₀ ⊕ k₀`` and at
+   ``h₁ ⊕ k₁``.
+3. Draw ``i`` = 0, 1, 2, … from Beta(α, β) is ``G_α / (G_α + G_β)``: Gamma variates (see :mod:`.gamma`) from the
+   words from ``32·i`` on, ``G_α`` of the first generator and ``G_β`` of the second.
+4. A shape ``a`` below 1 is drawn as ``a + 1`` and multiplied by ``u^(1/a)``, of the uniform of word ``32·i + 30``; a
+   draw with such a shape is formed of logarithms, because the factors may underflow.
 
-Source: counter-based generation: Salmon, Moraes, Dror & Shaw (2011), *Parallel random numbers: as easy
-as 1, 2, 3*, SC11; BLAKE2b: RFC 7693; Thompson sampling: Thompson (1933), *On the likelihood that one
-unknown probability exceeds another*, Biometrika 25.
+Over the models of one selection, and over the selections of one model, generators begin at random, as BLAKE2b has
+it. What is left for SplitMix64's finalizer to break is that the four beginnings of two models in two selections,
+taken together, are ⊕ 0.
+
+A library's inverse of the Beta distribution at one uniform would do as well, in ten times the time, and with other
+bits in the library's next release.
+
+Source: counter-based generation: Salmon, Moraes, Dror & Shaw (2011), *Parallel random numbers: as easy as 1, 2, 3*,
+SC11; Beta as a ratio of Gammas: Johnson, Kotz & Balakrishnan (1995), *Continuous univariate distributions* 2, ch. 25;
+shapes below 1: Marsaglia & Tsang (2000), section 6; BLAKE2b: RFC 7693; Thompson sampling: Thompson (1933), *On the
+likelihood that one unknown probability exceeds another*, Biometrika 25.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from struct import unpack
+from typing import TypeAlias
 
 import numpy as np
-from scipy.special import betaincinv, cython_special
+from scipy.special import expit
 
-__all__ = ["beta_draw", "beta_draws", "draw_key", "uniforms"]
+from .gamma import gamma_variate, gamma_variates
+from .splitmix import Floats, Words, advanced, constant, uniforms_of, words
 
-_CELL = 2.0**-53
-_WORDS = 8
-_FIRST = b"\0\0\0\0"
-# The specialisation for doubles also takes an int; the fused function raises TypeError on one.
-_inverse_cdf: Callable[[float, float, float], float] = cython_special.betaincinv["double"]
+__all__ = [
+    "Seeds",
+    "Streams",
+    "beta_draws",
+    "draw_key",
+    "few_beta_draws",
+    "stream_of",
+    "stream_seeds",
+    "streams_of",
+]
+
+Streams: TypeAlias = Words
+"""What models' generators are told apart by: a row of h₀ and one of h₁, a column a model."""
+Seeds: TypeAlias = Words
+"""Where they begin in one selection, in the same order."""
+
+_DIGEST_BYTES = 16
+_WORD = np.dtype("<u8")
+_DRAW_WORDS = np.uint64(32)
+_EXPONENT_WORD = 30
+_N_ONE = constant(1.0)
 
 
 def draw_key(seed: int, selection_id: str) -> bytes:
-    """The 32 bytes every draw of this selection is keyed with; computed once a selection.
+    """What every draw of this selection is keyed with: two words; computed once a selection.
 
     Raises:
         UnicodeEncodeError: ``selection_id`` is not valid Unicode (a lone surrogate).
 
     >>> draw_key(7, "s-1").hex()
-    '04e414ed6480a2318ad9ef7b26c3e6dfaf62b2c1b50ced4227e5b47c8933c8bd'
+    'f0a4c604ecdeb206c0abbf3faf62851a'
     """
-    return blake2b(f"{seed}:{selection_id}".encode(), digest_size=32).digest()
+    return blake2b(f"{seed}:{selection_id}".encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def uniforms(key: bytes, model_id: str, n: int) -> tuple[float, ...]:
-    """The first ``n`` uniforms of a model in the selection of ``key``, each strictly between 0 and 1.
-
-    Asking for more never changes the earlier ones. One hash for every eight.
+def stream_of(model_id: str) -> bytes:
+    """What a model's generators are told by, in every selection: two words; computed once a model.
 
     Raises:
         UnicodeEncodeError: ``model_id`` is not valid Unicode (a lone surrogate).
 
-    >>> key = draw_key(7, "s-1")
-    >>> [u.hex() for u in uniforms(key, "elo", 2)]
-    ['0x1.4dc17150accdap-2', '0x1.8111a84417688p-4']
-    >>> uniforms(key, "elo", 9)[8].hex()
-    '0x1.84492f9bbb838p-4'
+    >>> stream_of("elo").hex()
+    'c05d9e74f0485f3991941049f765a3a5'
     """
-    name = model_id.encode()
-    if n == 1:
-        word = int.from_bytes(blake2b(name + _FIRST, key=key).digest()[:8], "big")
-        return (((word >> 11) | 1) * _CELL,)
-    words: list[int] = []
-    for counter in range((n + _WORDS - 1) // _WORDS):
-        words += unpack(">8Q", blake2b(name + counter.to_bytes(4, "big"), key=key).digest())
-    return tuple(((word >> 11) | 1) * _CELL for word in words[:n])
+    return blake2b(model_id.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def beta_draw(u: float, alpha: float, beta: float) -> float:
-    """The draw from Beta(alpha, beta) that belongs to the uniform ``u``: its inverse CDF at ``u``.
+def streams_of(streams: Iterable[bytes]) -> Streams:
+    """Several :func:`stream_of` as words.
 
-    In [0, 1], and accurate to 1e-9 in probability for counts from 1e-3 to 1e7. Far beyond that the
-    library's inverse can fail: at Beta(1e3, 1e9) it was seen 28 standard deviations off.
-
-    >>> beta_draw(0.3, 1.0, 1.0), beta_draw(0.25, 2.0, 1.0)
-    (0.3, 0.5)
+    >>> streams_of([stream_of("elo"), stream_of("glicko"), stream_of("form")]).shape
+    (2, 3)
     """
-    return _inverse_cdf(alpha, beta, u)
+    pairs = np.frombuffer(b"".join(streams), dtype=_WORD).reshape(-1, 2)
+    return np.ascontiguousarray(pairs.T, dtype=np.uint64)
 
 
-def beta_draws(us: Sequence[float], alpha: float, beta: float) -> list[float]:
-    """:func:`beta_draw` of many uniforms at once; the same numbers, bit for bit.
+def stream_seeds(key: bytes, streams: Streams) -> Seeds:
+    """Where the generators begin in the selection of ``key``.
 
-    >>> beta_draws((0.25, 0.81), 2.0, 1.0)
-    [0.5, 0.9]
+    >>> stream_seeds(draw_key(7, "s-1"), streams_of([stream_of("elo")])).tolist()
+    [[4606503042758015280], [13773704586888953681]]
     """
-    return betaincinv(alpha, beta, np.asarray(us, dtype=np.float64)).tolist()
+    return streams ^ np.frombuffer(key, dtype=_WORD)[:, None]
+
+
+def beta_draws(seeds: Seeds, alphas: Sequence[float], betas: Sequence[float], n: int) -> Floats:
+    """``n`` draws from Beta(alpha, beta) for each model, a row each; all in [0, 1].
+
+    A draw depends on its own seeds, alpha and beta alone, bit for bit, and asking for more never changes the
+    earlier ones. The parameters must be above 0 and finite; nothing is checked.
+
+    >>> seeds = stream_seeds(draw_key(7, "s-1"), streams_of([stream_of("elo"), stream_of("glicko")]))
+    >>> beta_draws(seeds, [3.0, 1.0], [1.0, 1.0], 2).round(6).tolist()
+    [[0.880698, 0.720114], [0.198517, 0.030402]]
+    """
+    shapes = np.array((alphas, betas), dtype=np.float64)
+    if n > 1:
+        seeds = advanced(seeds[..., None], np.arange(n, dtype=np.uint64) * _DRAW_WORDS).reshape(2, -1)
+        shapes = shapes.repeat(n, axis=1)
+    small = shapes < _N_ONE
+    any_small = np.count_nonzero(small)
+    gammas = gamma_variates(seeds, shapes + small if any_small else shapes)
+    alpha, beta = gammas
+    draws: Floats = alpha / (alpha + beta)
+    if any_small:
+        places = np.flatnonzero(small[0] | small[1])
+        draws[places] = _small_draws(seeds[:, places], shapes[:, places], gammas[:, places])
+    return draws.reshape(-1, n)
+
+
+def _small_draws(seeds: Seeds, shapes: Floats, gammas: Floats) -> Floats:
+    """Draws of which a shape is below 1, from the Gamma variates of what was drawn in its place."""
+    powers = np.where(shapes < 1.0, np.log(uniforms_of(words(seeds, _EXPONENT_WORD))) / shapes, 0.0)
+    alpha, beta = np.log(gammas) + powers
+    return expit(alpha - beta)
+
+
+def few_beta_draws(seeds: Seeds, alphas: Sequence[float], betas: Sequence[float]) -> list[float]:
+    """The first of :func:`beta_draws` for each of a few models: the same numbers, sooner.
+
+    >>> seeds = stream_seeds(draw_key(7, "s-1"), streams_of([stream_of("elo"), stream_of("glicko")]))
+    >>> [round(draw, 6) for draw in few_beta_draws(seeds, [3.0, 1.0], [1.0, 1.0])]
+    [0.880698, 0.198517]
+    """
+    draws: list[float] = []
+    for alpha_seed, beta_seed, alpha, beta in zip(*seeds.tolist(), alphas, betas, strict=True):
+        a = gamma_variate(alpha_seed, alpha)
+        b = gamma_variate(beta_seed, beta)
+        if not a or not b:
+            return beta_draws(seeds, alphas, betas, 1)[:, 0].tolist()
+        draws.append(a / (a + b))
+    return draws

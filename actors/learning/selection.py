@@ -30,21 +30,14 @@ _PANEL_GROWTH = 1.5
 _CHUNK_ELEMENTS = 1 << 18
 
 
-def rank(
-    items: Iterable[T],
-    sample: Callable[[T], float] = itemgetter(1),
-    name: Callable[[T], str] = itemgetter(0),
-) -> list[T]:
-    """Items with their samples, highest sample first; ties by name. Pairs (name, sample) by default.
+def rank(items: Iterable[T], sample: Callable[[T], float] = itemgetter(1)) -> list[T]:
+    """Items with their samples, highest sample first; of equal ones that which came first. A selection
+    gives them in the order of their names. Pairs (name, sample) by default.
 
-    >>> rank([("b", 0.5), ("c", 0.7), ("a", 0.5)])
+    >>> rank([("a", 0.5), ("b", 0.5), ("c", 0.7)])
     [('c', 0.7), ('a', 0.5), ('b', 0.5)]
     """
-    ranked = sorted(items, key=sample, reverse=True)
-    if len(set(map(sample, ranked))) < len(ranked):
-        # A tie is rare among draws; only then is a key that costs a tuple per item worth it.
-        ranked.sort(key=lambda item: (-sample(item), name(item)))
-    return ranked
+    return sorted(items, key=sample, reverse=True)
 
 
 def probability_best(alphas: Sequence[float], betas: Sequence[float]) -> list[float]:

@@ -10,7 +10,7 @@
     what a user subclasses, and what a user sends to;
 ``failure`` and ``supervision``
     what happens after a handler raised; starting in order, stopping in reverse;
-``gather``
+``gather`` and ``everyone``
     one message to many actors, one deadline, and the names of those that did not answer;
 ``timers``, ``clock``, ``dead_letters``
     time as an argument, and mail that nobody could handle.
@@ -24,15 +24,18 @@ from .actor import PooledActor, ping
 from .clock import Clock, ManualClock, SystemClock
 from .dead_letters import DeadLetter, DeadLetters
 from .dispatcher import Dispatcher
+from .everyone import NO_REPLY, Asked, ask_all
 from .failure import Failure, FailureHandler
 from .future import LeanFuture
-from .gather import Gather, Gathered, ask_all, scatter, scatter_gather
+from .gather import Gather, Gathered, scatter, scatter_gather
 from .latch import Latch
 from .ref import PooledRef
 from .supervision import RestartDecision, RestartIntensity, start_in_order, stop_in_reverse
 from .timers import TimerHandle, Timers
 
 __all__ = [
+    "NO_REPLY",
+    "Asked",
     "Clock",
     "DeadLetter",
     "DeadLetters",

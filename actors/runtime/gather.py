@@ -8,9 +8,7 @@ reply of an index, and the dict's length is the countdown.
 from __future__ import annotations
 
 import logging
-import math
 import sys
-import time
 from _thread import allocate_lock
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pykka._envelope import Envelope
 
 from ...protocol.errors import BusyError
-from .cell import NOT_IDLE, Cell
+from .cell import Cell
 from .dispatcher import Dispatcher
 from .future import ExcInfo
 from .latch import Latch
@@ -27,7 +25,7 @@ from .latch import Latch
 if TYPE_CHECKING:
     from .ref import PooledRef
 
-__all__ = ["Gather", "Gathered", "Slot", "ask_all", "scatter", "scatter_gather"]
+__all__ = ["Gather", "Gathered", "Slot", "scatter", "scatter_gather"]
 
 _logger = logging.getLogger(__name__)
 
@@ -250,56 +248,3 @@ def scatter_gather(
     gather: Gather[Any, Any] = Gather(len(refs) if keys is None else keys)
     scatter(dispatcher, refs, make_message, gather, wake=False)
     return gather.wait(timeout, dispatcher)
-
-
-def ask_all(
-    dispatcher: Dispatcher,
-    refs: Sequence[PooledRef[Any]],
-    message: Any,
-    gather: Gather[Any, Any],
-    timeout: float | None = None,
-) -> None:
-    """Ask every ref the same; actors that are idle answer here and now, in this thread, the others in their turn.
-
-    Half the cost of ``scatter`` where most are idle, as they are when one asks for reading: no letter is
-    written and no turn is queued. After ``timeout`` seconds those not yet asked are left out, and are missing
-    when the gather expires. For actors run by a dispatcher that may be helped.
-    """
-    busy: list[int] = []
-    replies = gather._replies
-    deadline = math.inf if timeout is None else time.monotonic() + timeout
-    for index, ref in enumerate(refs):
-        if not index & 255 and time.monotonic() >= deadline:
-            break
-        try:
-            reply = ref.cell.ask_idle(message)
-        except Exception as error:  # noqa: BLE001 - as for an ask: it goes to the asker
-            gather.fail(index, error)
-            continue
-        if reply is NOT_IDLE:
-            busy.append(index)
-        else:
-            replies.setdefault(index, reply)
-    if len(replies) >= gather._expected:
-        gather._complete()
-    if busy:
-        _scatter_some(dispatcher, refs, busy, message, gather)
-
-
-def _scatter_some(
-    dispatcher: Dispatcher,
-    refs: Sequence[PooledRef[Any]],
-    indices: list[int],
-    message: Any,
-    gather: Gather[Any, Any],
-) -> None:
-    owed: list[Cell] = []
-    for index in indices:
-        cell = refs[index].cell
-        try:
-            slot: Any = Slot(gather, index)
-            if cell.offer(Envelope(message, slot)):
-                owed.append(cell)
-        except BusyError as error:
-            gather.fail(index, error)
-    dispatcher.schedule_all(owed)

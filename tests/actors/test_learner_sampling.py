@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import blake2b
+from math import log, sqrt
 from pathlib import Path
+from statistics import NormalDist
+from time import monotonic
 
 import pytest
-from scipy.special import betaincinv
 
-from handicapper.actors import Learner
+from handicapper.actors import Learner, selector
 from handicapper.config import ThompsonSampling
 from handicapper.protocol.errors import InvalidValueError
 
@@ -40,12 +43,35 @@ def taught(learner: Learner) -> Learner:
     return learner
 
 
-def _uniform(seed: int, selection_id: str, model: str, index: int) -> float:
-    """The published recipe of the draws, written out again."""
-    key = blake2b(f"{seed}:{selection_id}".encode(), digest_size=32).digest()
-    block = blake2b(model.encode() + (index // 8).to_bytes(4, "big"), key=key, digest_size=64).digest()
-    word = int.from_bytes(block[index % 8 * 8 :][:8], "big")
-    return ((word >> 11) | 1) / 2**53
+def _word(begun: int, count: int) -> int:
+    z = (begun + (count + 1) * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def _gamma(begun: int, first: int, shape: float) -> float:
+    d = shape - 1 / 3
+    for count in range(first, first + 30, 2):
+        one, two = _word(begun, count), _word(begun, count + 1)
+        x = NormalDist().inv_cdf(((one >> 11) | 1) / 2**53)
+        v = (1 + x / sqrt(9 * d)) ** 3
+        y = (one % 2**11 + ((two >> 11) | 1) / 2**53) / 2**11
+        if v > 0 and log(y) < x * x / 2 + d * (1 - v + log(v)):
+            return d * v
+    raise AssertionError("fifteen attempts were refused")
+
+
+def _draw(seed: int, selection_id: str, model: str, index: int, alpha: float, beta: float) -> float:
+    """The published recipe of the draws, written out again, with nothing but the standard library."""
+    key = blake2b(f"{seed}:{selection_id}".encode(), digest_size=16).digest()
+    stream = blake2b(model.encode(), digest_size=16).digest()
+    begun = [
+        int.from_bytes(key[at : at + 8], "little") ^ int.from_bytes(stream[at : at + 8], "little")
+        for at in (0, 8)
+    ]
+    a, b = _gamma(begun[0], 32 * index, alpha), _gamma(begun[1], 32 * index, beta)
+    return a / (a + b)
 
 
 def _posterior(numbers: range, at: int) -> tuple[float, float]:
@@ -66,7 +92,7 @@ def test_thompson_sample_equals_the_published_formula(taught: Learner) -> None:
         sample = next(s for s in selection.ranked if s.model_id == model)
         alpha, beta = _posterior(range(place * 100, place * 100 + 30 + place), AT)
         assert (sample.alpha, sample.beta) == pytest.approx((alpha, beta), rel=1e-12)
-        expected = [float(betaincinv(alpha, beta, _uniform(42, "s-1", model, i))) for i in range(11)]
+        expected = [_draw(42, "s-1", model, i, alpha, beta) for i in range(11)]
         assert sample.samples == pytest.approx(expected, rel=1e-9)
         assert sample.sample == sample.samples[0]
 
@@ -102,6 +128,60 @@ def test_thompson_sample_of_fewer_models_draws_the_same_for_each(taught: Learner
     some = taught.thompson_sample(as_of=AT, selection_id="s", models=["c", "a"])
     assert some.ranked == tuple(s for s in everyone.ranked if s.model_id in "ac")
     assert some.missing == some.ineligible == ()
+
+
+def test_thompson_sample_of_many_models_is_that_of_each_alone(learner: Learner) -> None:
+    """Many are drawn for together, a few one by one."""
+    learner.record_outcomes(outcome(n, f"m{n % 60}", right=pattern(n)) for n in range(240))
+    everyone = learner.thompson_sample(as_of=AT, selection_id="s")
+    assert len(everyone.ranked) == 60
+    for place in range(0, 60, 7):
+        some = [f"m{n % 60}" for n in range(place, place + 1 + place // 7)]
+        alone = learner.thompson_sample(as_of=AT, selection_id="s", models=some).ranked
+        assert alone == tuple(s for s in everyone.ranked if s.model_id in some)
+    several = learner.thompson_sample(4, as_of=AT, selection_id="s").ranked
+    assert [(s.model_id, s.sample) for s in several] == [(s.model_id, s.sample) for s in everyone.ranked]
+    assert all(len(s.samples) == 4 and s.samples[0] == s.sample for s in several)
+
+
+def test_thompson_sample_asks_models_that_came_since_the_last_one(learner: Learner) -> None:
+    for count in range(1, 5):
+        learner.record_outcome(outcome(count, f"m{count}"))
+        assert len(learner.thompson_sample().ranked) == count
+    assert len(learner.thompson_sample(models=["m1", "m1", "m4"]).ranked) == 2
+
+
+def test_thompson_sample_of_equal_draws_ranks_by_name(open_learner: Open) -> None:
+    learner = open_learner(settings=small_settings(thompson_sampling=ThompsonSampling(enabled=False)))
+    learner.record_outcomes(outcome(place, model) for place, model in enumerate("cab"))
+    learner.record_outcomes(outcome(10 + n, "z", right=False) for n in range(3))
+    ranked = learner.thompson_sample(as_of=T0 + 10**18).ranked
+    assert [s.model_id for s in ranked] == ["a", "b", "c", "z"]
+
+
+def test_thompson_sample_from_many_threads_at_once_gives_each_the_same(taught: Learner) -> None:
+    whole = taught.thompson_sample(3, as_of=AT, selection_id="s")
+    with ThreadPoolExecutor(8) as threads:
+        asked = [
+            threads.submit(taught.thompson_sample, 3, as_of=AT, selection_id="s", timeout=DEADLINE_SECONDS)
+            for _ in range(200)
+        ]
+        assert all(each.result(DEADLINE_SECONDS) == whole for each in asked)
+
+
+def test_thompson_sample_without_time_for_all_draws_names_those_not_drawn_for(
+    taught: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two draws a look, three that are made however late it is: two models have theirs, in the order of names."""
+    whole = taught.thompson_sample(2, as_of=AT, selection_id="s")
+    monkeypatch.setattr(selector, "DRAWS_A_LOOK", 2)
+    monkeypatch.setattr(selector, "LATE_DRAWS_MAX", 3)
+    assert taught.thompson_sample(2, as_of=AT, selection_id="s", timeout=DEADLINE_SECONDS) == whole
+    begun = iter([monotonic()])
+    monkeypatch.setattr(selector, "monotonic", lambda: next(begun, monotonic() + 2 * DEADLINE_SECONDS))
+    selection = taught.thompson_sample(2, as_of=AT, selection_id="s", timeout=DEADLINE_SECONDS)
+    assert selection.missing == ("c",)
+    assert selection.ranked == tuple(s for s in whole.ranked if s.model_id != "c")
 
 
 def test_thompson_sample_of_an_unknown_model_names_it_missing(taught: Learner) -> None:

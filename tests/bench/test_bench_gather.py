@@ -20,7 +20,7 @@ import pytest
 from scipy.special import cython_special
 
 from handicapper.actors import Learner
-from handicapper.actors.runtime import Dispatcher, Gather, PooledActor, PooledRef, ask_all, stop_in_reverse
+from handicapper.actors.runtime import Asked, Dispatcher, PooledActor, PooledRef, ask_all, stop_in_reverse
 from handicapper.protocol.messages import TradeOutcome
 
 pytestmark = pytest.mark.bench
@@ -60,9 +60,11 @@ def start_pooled(dispatcher: Dispatcher, count: int) -> list[PooledRef[Any]]:
 
 
 def gather_pooled(dispatcher: Dispatcher, refs: Sequence[PooledRef[Any]]) -> int:
-    gather: Gather[int, float] = Gather(len(refs))
-    ask_all(dispatcher, refs, 1, gather, _TIMEOUT_SECONDS)
-    return len(gather.wait(_TIMEOUT_SECONDS, dispatcher).values)
+    completed: list[Asked] = []
+    gather = ask_all(dispatcher, [ref.cell for ref in refs], 1, completed.append)
+    if gather is not None:
+        gather.wait(_TIMEOUT_SECONDS, dispatcher)
+    return len(completed[0].replies)
 
 
 def gather_stock(refs: Sequence[pykka.ActorRef[Any]]) -> int:

@@ -1,94 +1,161 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from math import isfinite, log, sqrt
+from math import isfinite, sqrt
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import betainc
+from scipy.special import betainc, ndtri
 
-from handicapper.actors.learning.draws import beta_draw, beta_draws, draw_key, uniforms
+from handicapper.actors.learning.draws import (
+    beta_draws,
+    draw_key,
+    few_beta_draws,
+    stream_of,
+    stream_seeds,
+    streams_of,
+)
+from handicapper.actors.learning.splitmix import uniforms_of, word, words
+
+from .distributions import dkw_bound, kolmogorov_smirnov
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+counts = st.floats(1e-3, 1e7)
 
 
-def recomputed(seed: int, selection_id: str, model_id: str, i: int) -> float:
-    """The documented recipe, step by step, from hexadecimal text."""
-    key = blake2b(str(seed).encode() + b":" + selection_id.encode(), digest_size=32).digest()
-    counter = bytes.fromhex(f"{i // 8:08x}")
-    text = blake2b(model_id.encode() + counter, key=key, digest_size=64).hexdigest()
-    word = int(text[16 * (i % 8) : 16 * (i % 8) + 16], 16)
-    return ((word // 2**11) | 1) / 2**53
+def seeds_of(seed: int, selection_id: str, *models: str) -> np.ndarray:
+    return stream_seeds(draw_key(seed, selection_id), streams_of([stream_of(model) for model in models]))
 
 
-def kolmogorov_smirnov(values: np.ndarray) -> float:
-    """Largest distance between the empirical CDF and that of the uniform distribution."""
-    ordered = np.sort(values)
-    n = len(ordered)
-    return float(max((np.arange(1, n + 1) / n - ordered).max(), (ordered - np.arange(n) / n).max()))
+def draws_of(seed: int, selection_id: str, models: list[str], alpha: float, beta: float) -> np.ndarray:
+    seeds = seeds_of(seed, selection_id, *models)
+    return beta_draws(seeds, [alpha] * len(models), [beta] * len(models), 1)[:, 0]
 
 
-def dkw_bound(n: int, chance: float = 1e-9) -> float:
-    """Dvoretzky-Kiefer-Wolfowitz: the distance exceeds √(ln(2/chance)/(2n)) with at most this chance."""
-    return sqrt(log(2 / chance) / (2 * n))
+def gamma(seed: int, first: int, shape: float) -> float:
+    """Marsaglia & Tsang from the words from ``first`` on, as documented, for shapes from 1 on."""
+    d = np.float64(shape - 1 / 3)
+    c = 1 / np.sqrt(9 * d)
+    for place in range(first, first + 30, 2):
+        one, two = word(seed, place), word(seed, place + 1)
+        x = ndtri(((one >> 11) | 1) / 2**53)
+        v = (1 + c * x) ** 3
+        y = (one % 2**11 + ((two >> 11) | 1) / 2**53) / 2**11
+        if v > 0 and np.log(y) < x * x / 2 + d * (1 - v + np.log(v)):
+            return float(d * v)
+    raise AssertionError("fifteen attempts were refused")
 
 
-@given(st.integers(-(2**70), 2**70), names, names, st.integers(1, 40))
-def test_uniforms_follow_the_documented_bytes(seed: int, selection: str, model: str, n: int) -> None:
-    us = uniforms(draw_key(seed, selection), model, n)
-    assert us == tuple(recomputed(seed, selection, model, i) for i in range(n))
+@given(st.integers(-(2**70), 2**70), names, names)
+def test_seeds_follow_the_documented_bytes(seed: int, selection: str, model: str) -> None:
+    """Step by step, from hexadecimal text, little end first."""
+    key = blake2b(str(seed).encode() + b":" + selection.encode(), digest_size=16).hexdigest()
+    stream = blake2b(model.encode(), digest_size=16).hexdigest()
+    k, h = (
+        [int.from_bytes(bytes.fromhex(text[at : at + 16])[::-1], "big") for at in (0, 16)]
+        for text in (key, stream)
+    )
+    assert seeds_of(seed, selection, "other", model)[:, 1].tolist() == [h[0] ^ k[0], h[1] ^ k[1]]
 
 
-@given(names, st.integers(1, 64), st.integers(1, 64))
-def test_uniforms_asked_for_more_keep_the_earlier_ones(model: str, few: int, more: int) -> None:
-    key = draw_key(1, "s")
-    few, more = sorted((few, more))
-    assert uniforms(key, model, more)[:few] == uniforms(key, model, few)
+@given(names, st.integers(0, 20), st.floats(1.0, 1e7), st.floats(1.0, 1e7))
+def test_draw_is_the_documented_ratio(model: str, i: int, alpha: float, beta: float) -> None:
+    seeds = seeds_of(7, "s", model)
+    a, b = (gamma(seed, 32 * i, shape) for (seed,), shape in zip(seeds.tolist(), (alpha, beta), strict=True))
+    assert beta_draws(seeds, [alpha], [beta], i + 1)[0, i] == pytest.approx(a / (a + b), rel=1e-12)
 
 
-@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 16, 17, 1000])
-def test_uniforms_are_as_many_as_asked_for(n: int) -> None:
-    assert len(uniforms(draw_key(1, "s"), "m", n)) == n
+@given(names, st.integers(0, 9), st.floats(0.05, 0.999), st.floats(1.0, 1e4))
+def test_draw_of_a_shape_below_one_is_the_documented_ratio(
+    model: str, i: int, alpha: float, beta: float
+) -> None:
+    seeds = seeds_of(7, "s", model)
+    (alpha_seed,), (beta_seed,) = seeds.tolist()
+    u = ((word(alpha_seed, 32 * i + 30) >> 11) | 1) / 2**53
+    a, b = gamma(alpha_seed, 32 * i, alpha + 1.0) * u ** (1 / alpha), gamma(beta_seed, 32 * i, beta)
+    assert beta_draws(seeds, [alpha], [beta], i + 1)[0, i] == pytest.approx(a / (a + b), rel=1e-9, abs=1e-300)
+    assert beta_draws(seeds[::-1], [beta], [alpha], i + 1)[0, i] == pytest.approx(b / (a + b), rel=1e-9)
 
 
-def test_uniforms_of_the_extreme_words_are_strictly_inside_zero_and_one() -> None:
-    smallest, largest = 0, 2**64 - 1
-    assert ((smallest >> 11) | 1) * 2.0**-53 == 2.0**-53
-    assert ((largest >> 11) | 1) * 2.0**-53 == 1.0 - 2.0**-53
+@given(st.lists(st.tuples(names, counts, counts), min_size=1, max_size=40), st.integers(1, 9))
+def test_draw_is_the_same_alone_among_many_and_asked_for_more(
+    arms: list[tuple[str, float, float]], n: int
+) -> None:
+    models, alphas, betas = zip(*arms, strict=True)
+    seeds = seeds_of(1, "s", *models)
+    together = beta_draws(seeds, alphas, betas, n)
+    assert together.shape == (len(arms), n)
+    assert together[:, :1].tolist() == beta_draws(seeds, alphas, betas, 1).tolist()
+    assert together[:, 0].tolist() == few_beta_draws(seeds, alphas, betas)
+    for place, (model, alpha, beta) in enumerate(arms):
+        alone = beta_draws(seeds_of(1, "s", model), [alpha], [beta], n)
+        assert alone[0].tolist() == together[place].tolist()
 
 
-def test_uniforms_over_many_models_are_uniform() -> None:
-    """20,000 values; DKW at a chance of 1e-9 bounds the distance by 0.0232."""
-    key = draw_key(11, "selection")
-    values = np.array([uniforms(key, f"model-{i}", 1)[0] for i in range(20_000)])
-    assert kolmogorov_smirnov(values) < dkw_bound(20_000)
+def test_draws_of_no_models_are_none() -> None:
+    assert beta_draws(seeds_of(1, "s"), [], [], 3).shape == (0, 3)
+    assert few_beta_draws(seeds_of(1, "s"), [], []) == []
 
 
-def test_uniforms_of_one_model_over_selections_and_within_one_are_uniform() -> None:
-    """As above, along the other two axes: over selections, and over the counter."""
-    over_selections = [uniforms(draw_key(11, f"s{i}"), "m", 1)[0] for i in range(20_000)]
-    over_counter = uniforms(draw_key(11, "s"), "m", 20_000)
-    for values in (over_selections, over_counter):
-        assert kolmogorov_smirnov(np.array(values)) < dkw_bound(20_000)
+def test_draws_of_whole_counts_are_those_of_floats() -> None:
+    seeds = seeds_of(1, "s", "m")
+    assert few_beta_draws(seeds, [3], [2]) == few_beta_draws(seeds, [3.0], [2.0])
 
 
-def test_uniforms_of_neighbouring_models_selections_seeds_and_counters_are_uncorrelated() -> None:
-    """The correlation of n independent pairs has standard deviation 1/√n: 6 of them at n = 10,000 are
-    0.06, exceeded with a chance of 2e-9."""
+SHAPES = [(1.0, 1.0), (0.5, 0.5), (0.05, 2.0), (3.2, 1.1), (500.0, 700.0), (1e6, 1e6), (1e3, 1e9)]
+
+
+@pytest.mark.parametrize(("alpha", "beta"), SHAPES)
+def test_draws_follow_the_beta_distribution_along_every_axis(alpha: float, beta: float) -> None:
+    """The CDF of the draws is uniform: over the draws of one model, over models, and over selections. DKW at 1e-9
+    over 5,000 draws: 0.0463."""
+    n = 5_000
+    streams = streams_of([stream_of("m")])
+    over_selections = [
+        beta_draws(stream_seeds(draw_key(5, f"s{i}"), streams), [alpha], [beta], 1) for i in range(n)
+    ]
+    for draws in (
+        beta_draws(seeds_of(5, "s", "m"), [alpha], [beta], n),
+        draws_of(5, "s", [f"model-{i}" for i in range(n)], alpha, beta),
+        np.array(over_selections),
+    ):
+        assert kolmogorov_smirnov(betainc(alpha, beta, draws.ravel())) < dkw_bound(n)
+
+
+def test_draws_of_neighbours_are_uncorrelated() -> None:
+    """The correlation of n independent pairs has standard deviation 1/√n: 6 of them at n = 10,000 are 0.06, exceeded
+    with a chance of 2e-9. Draws of Beta(1, 1) and of Beta(3, 2); the next draw, the next model, a model over
+    selections, and the seed."""
     n = 10_000
-    keys = [draw_key(3, f"s{i}") for i in range(n)]
-    base = [uniforms(key, "m", 2) for key in keys]
-    first = np.array([pair[0] for pair in base])
-    others = {
-        "counter": [pair[1] for pair in base],
-        "model": [uniforms(key, "n", 1)[0] for key in keys],
-        "seed": [uniforms(draw_key(4, f"s{i}"), "m", 1)[0] for i in range(n)],
-        "selection": [*first[1:], first[0]],
-    }
-    for other in others.values():
-        assert abs(np.corrcoef(first, np.array(other))[0, 1]) < 6 / sqrt(n)
+    models = [f"model-{i}" for i in range(n)]
+    one = streams_of([stream_of("m"), stream_of("n")])
+    for alpha, beta in ((1.0, 1.0), (3.0, 2.0)):
+        several = beta_draws(seeds_of(3, "s", *models), [alpha] * n, [beta] * n, 2)
+        of_two = np.array(
+            [
+                few_beta_draws(stream_seeds(draw_key(3, f"s{i}"), one), [alpha] * 2, [beta] * 2)
+                for i in range(n)
+            ]
+        )
+        for first, second in (
+            (several[:, 0], several[:, 1]),
+            (several[:, 0], np.roll(several[:, 0], 1)),
+            (several[:, 0], draws_of(4, "s", models, alpha, beta)),
+            (several[:, 0], draws_of(3, "t", models, alpha, beta)),
+            (of_two[:, 0], of_two[:, 1]),
+            (of_two[:, 0], np.roll(of_two[:, 0], 1)),
+        ):
+            assert abs(np.corrcoef(first, second)[0, 1]) < 6 / sqrt(n)
+
+
+def test_both_gammas_of_a_draw_come_from_unrelated_words() -> None:
+    """As above, of the two generators of a model, and of generators of neighbouring names."""
+    n = 10_000
+    alpha_side, beta_side = uniforms_of(words(seeds_of(3, "s", *(f"model-{i}" for i in range(n))), 0))
+    for other in (beta_side, np.roll(alpha_side, 1)):
+        assert abs(np.corrcoef(alpha_side, other)[0, 1]) < 6 / sqrt(n)
 
 
 @given(st.integers(0, 9), st.integers(0, 9), names, names)
@@ -96,29 +163,8 @@ def test_draw_keys_of_different_seeds_or_selections_differ(s1: int, s2: int, a: 
     assert (draw_key(s1, a) == draw_key(s2, b)) == ((s1, a) == (s2, b))
 
 
-@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.5, 0.5), (3.2, 1.1), (500.0, 700.0), (1e6, 1e6)])
-def test_beta_draws_follow_the_beta_distribution(alpha: float, beta: float) -> None:
-    """The CDF of the draws is uniform; DKW at 1e-9 over 5,000 draws: 0.0463."""
-    draws = beta_draws(uniforms(draw_key(5, "s"), "m", 5_000), alpha, beta)
-    assert kolmogorov_smirnov(betainc(alpha, beta, np.array(draws))) < dkw_bound(5_000)
-
-
-@given(st.floats(2.0**-53, 1 - 2.0**-53), st.floats(1e-3, 1e7), st.floats(1e-3, 1e7))
-def test_beta_draw_of_any_counts_is_finite_and_the_same_alone_or_among_many(
-    u: float, alpha: float, beta: float
-) -> None:
-    draw = beta_draw(u, alpha, beta)
+@given(names, counts, counts)
+def test_draw_of_any_counts_is_finite_and_between_zero_and_one(model: str, alpha: float, beta: float) -> None:
+    (draw,) = few_beta_draws(seeds_of(1, "s", model), [alpha], [beta])
     assert isfinite(draw)
     assert 0.0 <= draw <= 1.0
-    assert beta_draws((u, 0.5), alpha, beta)[0] == draw
-
-
-@given(st.floats(0.001, 0.999), st.floats(0.5, 1e4), st.floats(0.5, 1e4))
-def test_beta_draw_inverts_the_distribution_function(u: float, alpha: float, beta: float) -> None:
-    draw = beta_draw(u, alpha, beta)
-    if 1e-12 < draw < 1 - 1e-6:
-        assert betainc(alpha, beta, draw) == pytest.approx(u, abs=1e-9)
-
-
-def test_beta_draw_accepts_whole_numbers() -> None:
-    assert beta_draw(0.5, 1, 1) == 0.5

@@ -6,7 +6,7 @@ from math import inf
 
 import numpy as np
 
-from handicapper.actors.learning.draws import beta_draw, draw_key, uniforms
+from handicapper.actors.learning.draws import draw_key, few_beta_draws, stream_of, stream_seeds, streams_of
 from handicapper.actors.learning.posterior import add_outcome, posterior_parameters
 from handicapper.actors.learning.selection import rank
 
@@ -15,12 +15,12 @@ Evidence = dict[str, tuple[float, float, int]]
 
 
 def select(evidence: Evidence, selection_id: str) -> str:
-    key = draw_key(2024, selection_id)
-    samples = []
-    for model_id, (successes, failures, _) in evidence.items():
-        alpha, beta = posterior_parameters(successes, failures, 1.0, 1.0)
-        samples.append((model_id, beta_draw(uniforms(key, model_id, 1)[0], alpha, beta)))
-    return rank(samples)[0][0]
+    seeds = stream_seeds(draw_key(2024, selection_id), streams_of(map(stream_of, evidence)))
+    posteriors = [
+        posterior_parameters(successes, failures, 1.0, 1.0) for successes, failures, _ in evidence.values()
+    ]
+    draws = few_beta_draws(seeds, [a for a, _ in posteriors], [b for _, b in posteriors])
+    return rank(zip(evidence, draws, strict=True))[0][0]
 
 
 def test_thompson_with_every_outcome_known_selects_the_best_model_nearly_always() -> None:

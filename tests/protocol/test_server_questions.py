@@ -18,7 +18,7 @@ from handicapper.protocol.methods import METHODS
 
 from .daemon import Daemon, serving
 from .inputs import T0, outcome, prediction
-from .wire import Wire
+from .wire import Wire, request
 
 _models = itertools.count()
 
@@ -193,3 +193,26 @@ def test_a_snapshot_says_what_it_wrote(wire: Wire, model: str) -> None:
     assert receipt.keys() == {"seq", "models", "markets", "bytes", "seconds"}
     assert receipt["seq"] >= seq
     assert wire.call("statistics")["snapshot_seq"] >= seq
+
+
+def test_selections_and_inputs_sent_together_are_each_answered_and_see_what_went_before(
+    wire: Wire, model: str
+) -> None:
+    """A selection is answered in the turn that reads it where nobody has to be waited for, and not before the inputs
+    that the connection sent ahead of it were learned from."""
+    wire.call("record_outcome", outcome(0, model))
+    asked = {"models": [model], "as_of": T0, "selection_id": "s"}
+    rounds = 40
+    calls = [("record_outcome", outcome(place // 2 + 1, model)) for place in range(2 * rounds)]
+    calls[1::2] = [("thompson_sample", asked)] * rounds
+    wire.send(b"".join(request(msgid, method, params) for msgid, (method, params) in enumerate(calls)))
+    answers = {}
+    for _ in calls:
+        _, msgid, error, result = wire.response()
+        assert error is None
+        answers[msgid] = result
+    assert answers.keys() == set(range(2 * rounds))
+    for place in range(rounds):
+        (sampled,) = answers[2 * place + 1]["ranked"]
+        # Seconds of evidence decay by some 1e-6 each.
+        assert sampled["alpha"] + sampled["beta"] - 2.0 > place + 2 - 0.01

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from math import nextafter
+from typing import Any
 
 import pytest
 
-from handicapper.actors.learning.draws import beta_draw, uniforms
 from handicapper.actors.state import views
 from handicapper.actors.state.events import Counted, Paused, Resumed, RulesChanged
 from handicapper.actors.state.model_state import ModelState
@@ -67,9 +67,7 @@ def test_disabled_adaptation_serves_the_initial_parameters_while_outcomes_are_re
     assert (report.n, report.accuracy, report.enabled, report.at_wall) == (36, 0.0, False, None)
     assert report.calibration == views.report(enabled, LATER).calibration
     assert views.decide_gate(disabled, 0.6, LATER).accepted
-    sample = views.draw(disabled, b"k", 1, LATER)
-    assert sample is not None
-    assert (sample.alpha, sample.beta) == (1.0, 1.0)
+    assert views.arm(disabled, LATER) == (1.0, 1.0, True)
 
 
 def test_adaptation_enabled_again_finds_the_outcomes_recorded_meanwhile() -> None:
@@ -104,7 +102,7 @@ def test_paused_model_is_refused_until_the_time_and_its_numbers_are_given() -> N
         assert decided.reason == ("paused" if paused else "accepted")
         assert decided.weight > 1.0
         assert views.eligible(state, as_of) is not paused
-        assert (views.draw(state, b"k", 1, as_of) is None) is paused
+        assert (views.arm(state, as_of) is None) is paused
         report = views.report(state, as_of)
         assert (report.paused, report.paused_until, report.pause_reason) == (paused, LATER, "lineup change")
 
@@ -152,27 +150,37 @@ def test_model_on_its_bound_is_at_the_wall_until_relaxation_takes_it_off(
     assert views.report(bare, newest + 1_000 * HOUR).at_wall == wall
 
 
-def test_draw_is_the_posteriors_quantile_at_the_counted_uniform() -> None:
+@pytest.mark.parametrize("changes", [{}, {"enabled": False}, {"min_samples_for_eligibility": 6}], ids=str)
+@pytest.mark.parametrize("n", [0, 5, 6])
+@pytest.mark.parametrize("as_of", [T0 - HOUR, T0, LATER])
+def test_arm_is_the_posterior_of_an_eligible_model(changes: dict[str, Any], n: int, as_of: int) -> None:
+    state = taught(rules(**changes), [(0.75, 0.7)] * n)
+    expected = (*views.posterior(state, as_of), True) if views.eligible(state, as_of) else None
+    assert views.arm(state, as_of) == expected
+    assert (expected is None) == (n < changes.get("min_samples_for_eligibility", 0))
+
+
+def test_arm_of_evidence_that_was_taken_back_is_not_below_the_prior() -> None:
+    state = taught(rules(prior_alpha=1e-3), [(1.0, 0.7)] * 3)
+    state.now.successes = -1e-17
+    assert views.arm(state, T0) == (*views.posterior(state, T0), True)
+
+
+def test_paused_model_has_no_arm_until_it_goes_on() -> None:
     state = taught(rules(), [(1.0, 0.7)] * 5)
-    one = views.draw(state, b"key", 1, LATER)
-    many = views.draw(state, b"key", 4, LATER)
-    assert one is not None
-    assert many is not None
-    assert one.sample == many.sample == beta_draw(uniforms(b"key", "m", 1)[0], one.alpha, one.beta)
-    assert one.samples == ()
-    assert len(set(many.samples)) == 4
+    state.apply([Paused(LATER, "rest")], 6)
+    assert views.arm(state, LATER - 1) is None
+    assert views.arm(state, LATER) == (*views.posterior(state, LATER), True)
 
 
-def test_draw_with_sampling_disabled_is_the_posterior_mean() -> None:
+def test_arm_says_that_it_is_not_sampled_from_while_sampling_is_disabled() -> None:
     state = taught(rules(sampling_enabled=False, decay_half_life_seconds=float("inf")), [(1.0, 0.7)] * 8)
-    sample = views.draw(state, b"key", 3, LATER)
-    assert sample is not None
-    assert sample.samples == (0.9, 0.9, 0.9)
+    assert views.arm(state, LATER) == (9.0, 1.0, False)
 
 
 def test_views_change_nothing() -> None:
     state = taught(rules(), [(1.0, 0.7)] * 30)
     before = state_bytes(state)
-    for view in (views.report, views.summary, views.params, views.contender, views.eligible):
+    for view in (views.report, views.summary, views.params, views.contender, views.eligible, views.arm):
         view(state, LATER)
     assert state_bytes(state) == before
