@@ -100,7 +100,7 @@ def test_models_beyond_the_bound_are_refused_by_name(open_learner: Open) -> None
     learner = open_learner(settings=small_settings(limits={"models_max": 2}))
     learner.record_prediction(prediction(1, "a"))
     learner.record_outcome(outcome(2, "b"))
-    with pytest.raises(BusyError, match=r"'c'.*models_max"):
+    with pytest.raises(BusyError, match=r'"c".*models_max'):
         learner.record_outcome(outcome(3, "c"))
     with pytest.raises(BusyError, match="models_max"):
         learner.process_signal(prediction(4, "d"))
@@ -118,7 +118,7 @@ def test_dead_letters_kept_are_bounded_and_all_counted(open_learner: Open) -> No
     for number in range(5):
         model_ref(learner).tell(f"nonsense {number}")
     assert learner.report("m").n == 1
-    assert [letter.message for letter in learner.dead_letters()] == [f"'nonsense {n}'" for n in (2, 3, 4)]
+    assert [letter.message for letter in learner.dead_letters()] == [f'"nonsense {n}"' for n in (2, 3, 4)]
     assert learner.statistics().dead_letters == 5
 
 
