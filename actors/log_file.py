@@ -46,7 +46,7 @@ def frame_of(records: Sequence[Record]) -> bytes:
     """One batch as it is written.
 
     >>> read_frame(frame_of([(b"00000001", b"value")]), 0)
-    ([(b'00000001', b'value')], 37)
+    ([(b'00000001', b'value')], 33)
     """
     body = b"".join([part for key, value in records for part in (_RECORD.pack(key, len(value)), value)])
     crc = crc32(body)
