@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime
 
 from ..config import Settings, check_settings
-from ..protocol.messages import DeadLetter, Receipt, SnapshotReceipt, Statistics, VerifyReport
+from ..protocol.messages import BackupReceipt, DeadLetter, Receipt, SnapshotReceipt, Statistics, VerifyReport
 from ..protocol.validation import check_id, check_text, check_time
+from .backup import backup_learner
 from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
 from .monitoring import letters_of, statistics_of
@@ -90,6 +92,23 @@ class Controls:
         reply: Reply[SnapshotReceipt] = Reply(self._engine.router.cell)
         self._engine.ask(self._engine.router, TakeSnapshot(reply), reply)
         return reply
+
+    def backup(self, dest: str | os.PathLike[str]) -> BackupReceipt:
+        """Copy the state directory into a new one, as of one input, while inputs go on.
+
+        ``dest`` is a path where nothing is, or an empty directory. The copy holds everything that was sent before,
+        opens like any state directory, and is durable when this returns; it is there as a whole or not at all. Takes
+        as long as reading and writing it.
+
+        Raises:
+            InvalidValueError: there is something at ``dest``, or nothing to make it in.
+            BackupFailedError: it could not be written; nothing of it is left.
+            BusyError: another backup is being made.
+            StateDamagedError: a record is damaged, and so would be the copy.
+            ClosedError: the learner is closed, or was meanwhile; nothing of it is left.
+
+        """
+        return backup_learner(self._engine, dest)
 
     # -------------------------------------------------------------- settings
 

@@ -8,7 +8,6 @@ while: the journal is only appended to.
 from __future__ import annotations
 
 import os
-from time import monotonic, sleep
 from typing import Any, Final
 
 from pykka._envelope import Envelope
@@ -16,18 +15,16 @@ from pykka._envelope import Envelope
 from ..config import Settings, check_settings, default_settings
 from ..protocol.errors import ClosedError, RuntimeFaultError
 from ..protocol.messages import VerifyReport
+from .background import beside, durable_seq, snapshots_held
 from .calls import Reply
-from .consistency import Breathe, ConsistencyCheck
+from .consistency import ConsistencyCheck
 from .engine import Engine
-from .requests import HistoryRead, HoldSnapshots, TakeSnapshot
+from .requests import TakeSnapshot
+from .schema import check_schema
 from .state_directory import StateDirectory
 from .store import Store
 
 __all__ = ["verify_learner", "verify_state"]
-
-PAUSE_SECONDS: Final = 0.001
-WORK_SECONDS: Final = 0.004
-"""Beside a learner at work, that long at most without giving way to its threads."""
 
 CATCH_UPS_MAX: Final = 8
 """Times the fold goes after the journal before snapshots are held up for what is left."""
@@ -56,6 +53,7 @@ def verify_state(state_dir: str | os.PathLike[str], settings: Settings | None = 
             create=False,
         )
         try:
+            check_schema(store)
             check = ConsistencyCheck(store, checked, lambda: None)
             check.fold(None)
             return check.report(None)
@@ -73,45 +71,18 @@ def verify_learner(engine: Engine) -> VerifyReport:
 
     """
     engine.check_open()
-    breathe = _beside(engine)
+    breathe = beside(engine)
     with engine.verifying:
         check = ConsistencyCheck(engine.store, engine.settings, breathe)
         for _ in range(CATCH_UPS_MAX):
-            behind = _durable_seq(engine) - check.folded_seq
-            if behind <= engine.settings.limits.batch_inputs_max or not check.fold(_durable_seq(engine)):
+            behind = durable_seq(engine) - check.folded_seq
+            if behind <= engine.settings.limits.batch_inputs_max or not check.fold(durable_seq(engine)):
                 break
         _save_models(engine)
-        held: Reply[None] = Reply(engine.router.cell)
-        engine.router.cell.put_always(Envelope(HoldSnapshots(held), held))
-        try:
-            held.get()
-            seq = _durable_seq(engine)
+        with snapshots_held(engine):
+            seq = durable_seq(engine)
             check.fold(seq)
             return check.report(seq)
-        finally:
-            engine.router.post(HistoryRead())
-
-
-def _beside(engine: Engine) -> Breathe:
-    """Gives way to the learner's threads, and gives up when it is to be closed."""
-    since = monotonic()
-
-    def breathe() -> None:
-        nonlocal since
-        if engine.closing:
-            raise ClosedError(f"the learner on {engine.directory.path} was closed meanwhile")
-        if monotonic() - since >= WORK_SECONDS:
-            sleep(PAUSE_SECONDS)
-            since = monotonic()
-
-    return breathe
-
-
-def _durable_seq(engine: Engine) -> int:
-    persister: Any = engine.persister.cell.actor
-    if persister is None:
-        raise ClosedError(f"the learner on {engine.directory.path} was closed meanwhile")
-    return persister.durable_seq
 
 
 def _save_models(engine: Engine) -> None:

@@ -21,6 +21,7 @@ from .limits import WireLimits
 
 __all__ = [
     "AdaptiveParams",
+    "BackupReceipt",
     "BatchResult",
     "CalibrationBin",
     "CalibrationReport",
@@ -322,6 +323,15 @@ class SnapshotReceipt(Struct, frozen=True, kw_only=True):
     markets: int
     """Markets it wrote, likewise."""
     bytes: int
+    seconds: float
+
+
+class BackupReceipt(Struct, frozen=True, kw_only=True):
+    """A durable copy of a state directory, as of input ``seq``."""
+
+    seq: int
+    bytes: int
+    """Size of its files."""
     seconds: float
 
 

@@ -29,6 +29,8 @@ __all__ = [
     "METADATA_EXPECTED",
     "METADATA_VALUE_EXPECTED",
     "MONEY_EXPECTED",
+    "PATH_BYTES_MAX",
+    "PATH_EXPECTED",
     "PAYOUTS_EXPECTED",
     "PAYOUT_LABELS_MAX",
     "PROBABILITY_EXPECTED",
@@ -42,6 +44,7 @@ __all__ = [
     "check_id",
     "check_input",
     "check_market_resolved",
+    "check_path",
     "check_prediction",
     "check_text",
     "check_time",
@@ -54,6 +57,7 @@ ID_BYTES_MAX: Final = 256
 LABEL_BYTES_MAX: Final = 64
 TEXT_BYTES_MAX: Final = 1024
 METADATA_BYTES_MAX: Final = 4096
+PATH_BYTES_MAX: Final = 4095
 PAYOUT_LABELS_MAX: Final = 256
 MONEY_DIGITS_MAX: Final = 18
 """Digits before and after the point; within these, products and sums of money stay exact."""
@@ -75,6 +79,7 @@ MONEY_EXPECTED: Final = (
     f'an exact amount: an integer or a decimal string such as "0.58", with at most {MONEY_DIGITS_MAX} digits on each '
     "side of the point (a float is not exact)"
 )
+PATH_EXPECTED: Final = f"a path of 1 to {PATH_BYTES_MAX} bytes of UTF-8"
 REVISION_EXPECTED: Final = "a whole number from 0 to 2147483647"
 PAYOUTS_EXPECTED: Final = f"a map of 1 to {PAYOUT_LABELS_MAX} outcome labels to payouts from 0 to 1"
 METADATA_EXPECTED: Final = "a map of strings to strings, numbers, booleans or nil"
@@ -244,6 +249,26 @@ def check_id(field: str, value: object) -> str:
 def check_text(field: str, value: object) -> str:
     """Return a free text of at most 1024 bytes without control characters; may be empty."""
     return "" if value == "" else _text(field, value, TEXT_BYTES_MAX, TEXT_EXPECTED)
+
+
+def check_path(field: str, value: object) -> str:
+    """Return a path as text; the object of another library that stands for one will do.
+
+    >>> from pathlib import PurePosixPath
+    >>> check_path("dest", PurePosixPath("/var/backups/monday"))
+    '/var/backups/monday'
+    """
+    spelled = getattr(type(value), "__fspath__", None)
+    path = value if spelled is None else spelled(value)
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InvalidValueError(field, value, PATH_EXPECTED)
+    try:
+        length = len(path.encode())
+    except UnicodeEncodeError:
+        raise InvalidValueError(field, path, PATH_EXPECTED) from None
+    if length > PATH_BYTES_MAX:
+        raise InvalidValueError(field, path, PATH_EXPECTED)
+    return path
 
 
 def check_time(field: str, value: object) -> int:

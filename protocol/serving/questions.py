@@ -17,6 +17,7 @@ from ..errors import InvalidValueError, ProtocolUnsupportedError, Unauthenticate
 from ..limits import PROTOCOL_VERSION
 from ..messages import DaemonStatistics, HelloReply, Subscription
 from ..methods import METHODS, TOPICS
+from ..validation import check_path
 from .backend import Pending
 from .feed import Subscriber
 from .groups import ControlSlot, outcome_of
@@ -200,6 +201,22 @@ def _slow(ask: Callable[[Session, Any], Any]) -> Answer:
     return answer
 
 
+def _backup(session: Session, params: p.Backup) -> Any:
+    return session.service.backend.backup(params.dest)
+
+
+def _checked_backup(session: Session, msgid: MsgId, params: p.Backup, size_bytes: int) -> None:
+    """It writes files with the daemon's rights, so whoever asks has to have shown that he may."""
+    if session.unproven:
+        raise UnauthenticatedError(
+            "a backup is not made for whoever can reach a TCP port; ask over the unix socket, or start the daemon "
+            "with --token-file"
+        )
+    if not os.path.isabs(check_path("dest", params.dest)):
+        raise InvalidValueError("dest", params.dest, "an absolute path, as the daemon sees it")
+    _slow(_backup)(session, msgid, params, size_bytes)
+
+
 def _statistics(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     service = session.service
     fields = structs.asdict(service.backend.statistics())
@@ -264,6 +281,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "dead_letters": _dead_letters,
     "config": _config,
     "snapshot": _snapshot,
+    "backup": _checked_backup,
     "pause": _control(_pause),
     "resume": _control(_resume),
     "reset": _control(_reset),

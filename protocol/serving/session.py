@@ -61,8 +61,12 @@ _log = get_logger("server")
 class Session(Outgoing):
     """The server's side of one connection."""
 
-    def __init__(self, service: Service, peer: str, edge: Edge, needs_token: bool = False) -> None:
+    def __init__(
+        self, service: Service, peer: str, edge: Edge, needs_token: bool = False, unproven: bool = False
+    ) -> None:
         super().__init__(service, peer, edge)
+        self.unproven = unproven
+        """Anybody who can reach the port may be the client: it came over TCP, and no token is asked for."""
         self.authenticated = not needs_token
         self.framer = Framer(service.limits.message_bytes_max)
         self.ended = False
