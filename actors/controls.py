@@ -154,8 +154,10 @@ class Controls:
     def verify(self) -> VerifyReport:
         """Check everything stored, as :func:`.verify.verify_state` does, while inputs go on.
 
-        What is compared is the state as of an input that is durable while this runs: the models are saved
-        first, so that what they hold is compared too. Takes as long as folding the whole journal, and its memory.
+        Compared with what the journal gives are, bit for bit: what is in memory (the book, and every model's state)
+        as of inputs that come while this runs; and, after a snapshot, what is stored. If memory differs no
+        snapshot is taken, and what is stored stays as it is. Takes as long as folding the whole journal, and its
+        memory.
 
         Raises:
             ClosedError: the learner is closed, or was meanwhile.

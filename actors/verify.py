@@ -1,8 +1,8 @@
 """``verify``: the check of :mod:`.consistency`, of a directory that nobody has open or of a learner that runs.
 
-Of a learner that runs the fold, which takes long, goes first, as far as the journal is durable; for the
-comparison, which is shorter, snapshots are held up, so that nothing it reads changes. Inputs go on all the
-while: the journal is only appended to.
+Of a learner that runs the fold, which takes long, goes first, as far as the journal is durable. Then what is in
+memory is compared (:mod:`.live_check`); for the comparison of what is stored, which is shorter, snapshots are held up,
+so that nothing it reads changes. Inputs go on all the while: the journal is only appended to.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .background import beside, durable_seq, snapshots_held
 from .calls import Reply
 from .consistency import ConsistencyCheck
 from .engine import Engine
+from .live_check import live_differences
 from .requests import TakeSnapshot
 from .schema import check_schema
 from .state_directory import StateDirectory
@@ -78,15 +79,17 @@ def verify_learner(engine: Engine) -> VerifyReport:
             behind = durable_seq(engine) - check.folded_seq
             if behind <= engine.settings.limits.batch_inputs_max or not check.fold(durable_seq(engine)):
                 break
-        _save_models(engine)
+        check.differences += live_differences(engine, check, breathe)
+        if not check.differences:
+            # What is only in memory so far is stored, so that it is compared as a restart would find it.
+            _take_snapshot(engine)
         with snapshots_held(engine):
             seq = durable_seq(engine)
             check.fold(seq)
             return check.report(seq)
 
 
-def _save_models(engine: Engine) -> None:
-    """So that what the models hold is compared, and not what they held at the last snapshot."""
+def _take_snapshot(engine: Engine) -> None:
     reply: Reply[Any] = Reply(engine.router.cell)
     engine.router.cell.put_always(Envelope(TakeSnapshot(reply), reply))
     try:
