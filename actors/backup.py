@@ -26,7 +26,7 @@ from .store import Store
 
 __all__ = ["backup_learner", "backup_state"]
 
-WORK_SECONDS: Final = 0.0005
+WORK_SECONDS: Final = 0.001
 """At a time; so much longer an input may take."""
 RETRY_MS: Final = 1_000
 
@@ -106,7 +106,7 @@ def _copied(
         raise
     except (StateError, OSError) as error:
         # The store's own text is about a learner that has to stop; this one goes on.
-        cause = error.__cause__ or error
+        cause = f"{error.__cause__ or error}{' (the disk is full)' if destination.full else ''}"
         raise BackupFailedError(
             f"{destination.path} cannot be written: {cause}; nothing of it was left there, and what is recorded is not "
             "affected"

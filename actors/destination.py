@@ -15,7 +15,10 @@ from ..protocol.validation import check_path
 
 __all__ = ["Destination", "sync_directory"]
 
+NAME_BYTES_MAX: Final = 200
 PARTIAL_SUFFIX: Final = ".partial"
+FULL_BYTES: Final = 256 * 1024
+"""Less room than that, and a disk is said to be full: what was to be written did not fit, whatever the error says."""
 
 
 class Destination:
@@ -29,6 +32,8 @@ class Destination:
 
     def __init__(self, dest: str | os.PathLike[str]) -> None:
         given = check_path("dest", dest)
+        self.full = False
+        """It could not be made, and there was no room left on its disk."""
         try:
             self.path = Path(os.path.realpath(given))
             expected = _unsuitable(self.path)
@@ -48,7 +53,8 @@ class Destination:
 
         """
         path = self.path
-        made = Path(tempfile.mkdtemp(PARTIAL_SUFFIX, f".{path.name[:200]}.", path.parent))  # mode 0700
+        name = os.fsdecode(os.fsencode(path.name)[:NAME_BYTES_MAX])
+        made = Path(tempfile.mkdtemp(PARTIAL_SUFFIX, f".{name}.", path.parent))  # mode 0700
         try:
             yield made
             for file in made.iterdir():
@@ -58,8 +64,17 @@ class Destination:
             made = path
             sync_directory(path.parent)
         except BaseException:
+            self.full = _is_full(path.parent)  # before what was written makes room again
             shutil.rmtree(made, ignore_errors=True)
             raise
+
+
+def _is_full(directory: Path) -> bool:
+    try:
+        disk = os.statvfs(directory)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < FULL_BYTES or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def _unsuitable(path: Path) -> str | None:
