@@ -7,6 +7,7 @@ decide), :mod:`.learning` (the maths), :mod:`.runtime` (actors in general), :mod
 
 from __future__ import annotations
 
+from .backup import backup_state
 from .learner import Learner
 from .settings_change import SettingsChange
 from .verify import verify_state
@@ -30,5 +31,6 @@ __all__ = [
     "ModelResumed",
     "ParametersTouched",
     "SettingsChange",
+    "backup_state",
     "verify_state",
 ]

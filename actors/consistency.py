@@ -48,11 +48,27 @@ class ConsistencyCheck:
         self._first_seq, self._last_seq, gaps = _read_journal(store, breathe)
         self._damaged += gaps
         self._fold = _Fold(store, breathe)
+        self.differences: list[str] = []
+        """Found by others, to be reported with its own."""
 
     @property
     def folded_seq(self) -> int:
         """Last input folded."""
         return self._fold.book.seq
+
+    @property
+    def folded_book(self) -> Book:
+        """The book that the journal gives as far as it was folded; not to be changed."""
+        return self._fold.book
+
+    @property
+    def folded_models(self) -> frozenset[str]:
+        """The models that the journal knows so far."""
+        return frozenset(self._fold.states)
+
+    def folded_state(self, model_id: str) -> ModelState | None:
+        """The state of a model that the journal gives; not to be changed."""
+        return self._fold.state(model_id)
 
     def fold(self, up_to_seq: int | None) -> bool:
         """Fold the journal further; False if there is nothing to be compared."""
@@ -67,7 +83,7 @@ class ConsistencyCheck:
 
     def report(self, seq: int | None) -> VerifyReport:
         """Compare what is stored with the journal up to ``seq`` (None: all of it), which was folded."""
-        differences: list[str] = []
+        differences = list(self.differences)
         models = 0
         if not self._damaged:
             try:
@@ -79,7 +95,7 @@ class ConsistencyCheck:
                 models = len(restored.states)
                 self._damaged.extend(f"{table}: {reason}" for table, _, reason in restored.quarantined)
                 if self._first_seq == 1:
-                    differences = self._compare(restored)
+                    differences += self._compare(restored)
         return VerifyReport(
             ok=not self._damaged and not differences,
             first_seq=self._first_seq,
@@ -87,7 +103,7 @@ class ConsistencyCheck:
             records=self._records,
             models=models,
             damaged=tuple(self._damaged),
-            differences=tuple(differences),
+            differences=tuple(dict.fromkeys(differences)),
         )
 
     def _compare(self, restored: Restored) -> list[str]:
@@ -120,7 +136,7 @@ class _Fold:
         self._store = store
         self._breathe = breathe
         self.book = Book()
-        self._states: dict[str, ModelState] = {}
+        self.states: dict[str, ModelState] = {}
         self._told_seq: dict[str, int] = {}
         self._stale: set[str] = set()
 
@@ -137,16 +153,17 @@ class _Fold:
                 self._breathe()
 
     def _apply(self, first: int, entries: list[Entry]) -> None:
-        for model_id, seq, rebuild in fold_entries(self.book, first, entries, self._states):
+        for model_id, seq, rebuild in fold_entries(self.book, first, entries, self.states):
             self._told_seq[model_id] = seq
             if rebuild:
                 self._stale.add(model_id)
 
-    def finish(self) -> tuple[Book, dict[str, ModelState]]:
-        """The result, once everything was folded."""
-        book = self.book
-        for model_id in self._stale:
-            self._states[model_id] = rebuild_model(
+    def state(self, model_id: str) -> ModelState | None:
+        """One model's state, once everything was folded; rebuilt if that is what it takes."""
+        if model_id in self._stale:
+            self._stale.discard(model_id)
+            book = self.book
+            self.states[model_id] = rebuild_model(
                 model_id,
                 model_history(model_id, book.all_markets()),
                 book.controls[model_id],
@@ -154,8 +171,14 @@ class _Fold:
                 self._told_seq[model_id],
                 lambda _: None,
             )
+        return self.states.get(model_id)
+
+    def finish(self) -> tuple[Book, dict[str, ModelState]]:
+        """The result, once everything was folded."""
+        for model_id in sorted(self._stale):
+            self.state(model_id)
             self._breathe()
-        return book, self._states
+        return self.book, self.states
 
 
 def _read_everything(store: Store, breathe: Breathe) -> tuple[int, list[str]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime
 
 from ..config import Settings, check_settings
 from ..protocol.errors import reason_of
-from ..protocol.messages import DeadLetter, Receipt, SnapshotReceipt, Statistics, VerifyReport
+from ..protocol.messages import BackupReceipt, DeadLetter, Receipt, SnapshotReceipt, Statistics, VerifyReport
 from ..protocol.validation import check_id, check_text, check_time
+from .backup import backup_learner
 from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
 from .monitoring import letters_of, statistics_of
@@ -92,6 +94,23 @@ class Controls:
         self._engine.ask(self._engine.router, TakeSnapshot(reply), reply)
         return reply
 
+    def backup(self, dest: str | os.PathLike[str]) -> BackupReceipt:
+        """Copy the state directory into a new one, as of one input, while inputs go on.
+
+        ``dest`` is a path where nothing is, or an empty directory. The copy holds everything that was sent before,
+        opens like any state directory, and is durable when this returns; it is there as a whole or not at all. Takes
+        as long as reading and writing it.
+
+        Raises:
+            InvalidValueError: there is something at ``dest``, or nothing to make it in.
+            BackupFailedError: it could not be written; nothing of it is left.
+            BusyError: another backup is being made.
+            StateDamagedError: a record is damaged, and so would be the copy.
+            ClosedError: the learner is closed, or was meanwhile; nothing of it is left.
+
+        """
+        return backup_learner(self._engine, dest)
+
     # -------------------------------------------------------------- settings
 
     @property
@@ -136,8 +155,10 @@ class Controls:
     def verify(self) -> VerifyReport:
         """Check everything stored, as :func:`.verify.verify_state` does, while inputs go on.
 
-        What is compared is the state as of an input that is durable while this runs: the models are saved
-        first, so that what they hold is compared too. Takes as long as folding the whole journal, and its memory.
+        Compared with what the journal gives are, bit for bit: what is in memory (the book, and every model's state)
+        as of inputs that come while this runs; and, after a snapshot, what is stored. If memory differs no
+        snapshot is taken, and what is stored stays as it is. Takes as long as folding the whole journal, and its
+        memory.
 
         Raises:
             ClosedError: the learner is closed, or was meanwhile.

@@ -74,6 +74,8 @@ class Engine(Sending):
         self._changing_settings = Lock()
         self.verifying = Lock()
         """Held during a check, which takes the memory of another learner."""
+        self.backing_up = Lock()
+        """Held while a backup is made."""
         self.watchers = Watchers()
         self.dead_letters = DeadLetters(settings.limits.dead_letters_max, clock)
         self.directory = StateDirectory(state_dir, create)

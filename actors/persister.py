@@ -19,6 +19,7 @@ from .log import get_logger
 from .records import DamagedRecordError, decode_loose, encode, key_number, number_key, seal, unseal
 from .restore import Restored, drop_unfinished_snapshot, restore
 from .runtime.actor import PooledActor
+from .schema import check_schema
 from .state.id_index import RUNS_PER_LEVEL, merge_runs
 from .state.loose import Loose
 from .state_directory import StateDirectory
@@ -187,6 +188,7 @@ class PersisterActor(PooledActor):
             persistence.map_mib_max,
             create=message.create,
         )
+        check_schema(store)
         drop_unfinished_snapshot(store)
         restored = restore(
             store,

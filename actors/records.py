@@ -32,6 +32,8 @@ __all__ = [
     "decode_model",
     "decode_snapshot_meta",
     "encode",
+    "key_number",
+    "later_version",
     "number_key",
     "seal",
     "sealed_body",
@@ -155,6 +157,19 @@ def unseal(key: bytes, value: bytes) -> bytes:
     if version != SCHEMA_VERSION:
         raise DamagedRecordError(f"its record version is {version}, this release reads {SCHEMA_VERSION}")
     return body
+
+
+def later_version(key: bytes, value: bytes) -> int:
+    """The version of a whole record that a later release wrote; 0 for any other.
+
+    >>> later_version(b"k", b"\\x07" + seal(b"k", b"body")[1:]), later_version(b"k", seal(b"k", b"body"))
+    (7, 0)
+    """
+    if len(value) < _HEAD.size:
+        return 0
+    version, crc = _HEAD.unpack_from(value)
+    whole = crc == crc32(value[_HEAD.size :], crc32(key))
+    return version if whole and version > SCHEMA_VERSION else 0
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[_T], key: bytes, value: bytes) -> _T:

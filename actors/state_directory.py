@@ -19,7 +19,15 @@ import msgspec
 from ..protocol.errors import SettingsError, StateDamagedError, StateError, StateLockedError, StateSchemaError
 from .records import SCHEMA_VERSION
 
-__all__ = ["DATA_FILE", "MARKER_FILE", "Holder", "StateDirectory", "announce_daemon", "holder_of"]
+__all__ = [
+    "DATA_FILE",
+    "MARKER_FILE",
+    "Holder",
+    "StateDirectory",
+    "announce_daemon",
+    "holder_of",
+    "write_marker",
+]
 
 DATA_FILE: Final = "data.mdb"
 MARKER_FILE: Final = "handicapper.json"
@@ -90,6 +98,28 @@ class Marker(msgspec.Struct):
     schema: int
     models_table: str = ""
     product: str = "handicapper"
+
+
+def write_marker(path: Path, models_table: str) -> None:
+    """Mark a directory as ours, durably.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
+    temporary = path / (MARKER_FILE + ".new")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, msgspec.json.encode(Marker(SCHEMA_VERSION, models_table)))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    temporary.replace(path / MARKER_FILE)
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 class StateDirectory:
@@ -170,19 +200,7 @@ class StateDirectory:
         """Write the marker, durably; called once the first data is durable."""
         if self.used:
             return
-        temporary = self.path / (MARKER_FILE + ".new")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, msgspec.json.encode(Marker(SCHEMA_VERSION, models_table)))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        temporary.replace(self.path / MARKER_FILE)
-        directory = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        write_marker(self.path, models_table)
         self.used = True
 
     def table_of(self, wanted: str, given: bool) -> str:

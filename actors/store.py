@@ -32,7 +32,7 @@ from .state.id_index import look_up
 from .state_directory import DATA_FILE
 from .structure import check_structure
 
-__all__ = ["Settled", "SnapshotWrite", "Store"]
+__all__ = ["LOCK_NAME", "Record", "Settled", "SnapshotWrite", "Store"]
 
 _META: Final = b"meta"
 _JOURNAL: Final = b"journal"
@@ -45,6 +45,10 @@ _MIB: Final = 2**20
 _READ_BATCH: Final = 1024
 _PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Why a write could not even be begun: no room, or no leave. Nothing is in doubt then, and it may be tried again."""
+_READ_BYTES: Final = 256 * 1024
+"""What one reading takes at most, but for a record that is larger: the interpreter is held for as long."""
+LOCK_NAME: Final = "lock.mdb"
+"""LMDB's own, for the processes that have the environment open: no part of what is stored."""
 CHECKPOINT_BYTES: Final = 2 * 2**20
 """Journal bytes after which they are taken over from the log."""
 _UNFINISHED: Final = (
@@ -89,6 +93,9 @@ class Store:
         StateError: it cannot be opened or made.
 
     """
+
+    JOURNAL: Final = _JOURNAL.decode()
+    QUARANTINE: Final = _QUARANTINE.decode()
 
     def __init__(
         self,
@@ -163,9 +170,7 @@ class Store:
             StoreFailedError: it cannot be written.
 
         """
-        unfinished = [
-            (b"log/" + where.encode(), _UNFINISHED + b"\0" + data) for where, data in self._log.unfinished
-        ]
+        unfinished = self.unfinished()
         if unfinished:
             self._write(lambda txn: self._put_all(txn, _QUARANTINE, unfinished))
         self.checkpoint()
@@ -279,6 +284,16 @@ class Store:
 
         self._write(put)
 
+    def add(self, table: str, records: list[Record]) -> None:
+        """Put records as they are, with ascending keys above all there: for a store that is made as a copy.
+
+        Raises:
+            StoreFailedError: none of them was written, and nothing more will be.
+
+        """
+        if records:
+            self._write(lambda txn: self._put_all(txn, table.encode(), records, append=True))
+
     def quarantine(self, table: str, key: bytes, reason: str, move: bool = False) -> None:
         """Copy a damaged record aside, with the reason; unless it is to ``move``, it stays where it is too.
 
@@ -308,7 +323,9 @@ class Store:
         with txn.cursor(db=self._tables[table]) as cursor:
             _, added = cursor.putmulti(records, append=append)
         if append and added != len(records):
-            raise lmdb.KeyExistsError(f"{len(records) - added} journal records are not in ascending order")
+            raise lmdb.KeyExistsError(
+                f"{len(records) - added} records of the {table.decode()} are not in ascending order"
+            )
 
     def _write(self, work: Callable[[lmdb.Transaction], object]) -> None:
         """One transaction: what the log holds, then ``work``."""
@@ -360,6 +377,20 @@ class Store:
         return self.failed
 
     # ------------------------------------------------------------------ read
+
+    def tables(self) -> list[str]:
+        """Names of all tables but the journal."""
+        return [name.decode() for name in self._tables if name != _JOURNAL]
+
+    def records(self, table: str) -> Iterator[Record]:
+        """Every record of one of them."""
+        return self._scan(table.encode(), b"")
+
+    def unfinished(self) -> list[Record]:
+        """Records for the quarantine: of batches in the log that are not whole."""
+        return sorted(
+            (b"log/" + where.encode(), _UNFINISHED + b"\0" + data) for where, data in self._log.unfinished
+        )
 
     def meta(self, key: bytes) -> bytes | None:
         """A record about the whole."""
@@ -489,15 +520,18 @@ class Store:
         while True:
             with self._gate.reading(), self._env.begin(db=self._tables[table]) as txn, txn.cursor() as cursor:
                 batch: list[tuple[bytes, bytes]] = []
+                size, more = 0, False
                 if cursor.set_range(key) if key else cursor.first():
                     if skip and cursor.key() == key and not cursor.next():
                         return
                     for item in cursor:
                         batch.append(item)
-                        if len(batch) == _READ_BATCH:
+                        size += len(item[1])
+                        if len(batch) == _READ_BATCH or size >= _READ_BYTES:
+                            more = True
                             break
             yield from batch
-            if len(batch) < _READ_BATCH:
+            if not more:
                 return
             key, skip = batch[-1][0], True
 

@@ -1,14 +1,13 @@
 """``verify``: the check of :mod:`.consistency`, of a directory that nobody has open or of a learner that runs.
 
-Of a learner that runs the fold, which takes long, goes first, as far as the journal is durable; for the
-comparison, which is shorter, snapshots are held up, so that nothing it reads changes. Inputs go on all the
-while: the journal is only appended to.
+Of a learner that runs the fold, which takes long, goes first, as far as the journal is durable. Then what is in
+memory is compared (:mod:`.live_check`); for the comparison of what is stored, which is shorter, snapshots are held up,
+so that nothing it reads changes. Inputs go on all the while: the journal is only appended to.
 """
 
 from __future__ import annotations
 
 import os
-from time import monotonic, sleep
 from typing import Any, Final
 
 from pykka._envelope import Envelope
@@ -16,18 +15,17 @@ from pykka._envelope import Envelope
 from ..config import Settings, check_settings, default_settings
 from ..protocol.errors import ClosedError, RuntimeFaultError
 from ..protocol.messages import VerifyReport
+from .background import beside, durable_seq, snapshots_held
 from .calls import Reply
-from .consistency import Breathe, ConsistencyCheck
+from .consistency import ConsistencyCheck
 from .engine import Engine
-from .requests import HistoryRead, HoldSnapshots, TakeSnapshot
+from .live_check import live_differences
+from .requests import TakeSnapshot
+from .schema import check_schema
 from .state_directory import StateDirectory
 from .store import Store
 
 __all__ = ["verify_learner", "verify_state"]
-
-PAUSE_SECONDS: Final = 0.001
-WORK_SECONDS: Final = 0.004
-"""Beside a learner at work, that long at most without giving way to its threads."""
 
 CATCH_UPS_MAX: Final = 8
 """Times the fold goes after the journal before snapshots are held up for what is left."""
@@ -56,6 +54,7 @@ def verify_state(state_dir: str | os.PathLike[str], settings: Settings | None = 
             create=False,
         )
         try:
+            check_schema(store)
             check = ConsistencyCheck(store, checked, lambda: None)
             check.fold(None)
             return check.report(None)
@@ -73,49 +72,24 @@ def verify_learner(engine: Engine) -> VerifyReport:
 
     """
     engine.check_open()
-    breathe = _beside(engine)
+    breathe = beside(engine)
     with engine.verifying:
         check = ConsistencyCheck(engine.store, engine.settings, breathe)
         for _ in range(CATCH_UPS_MAX):
-            behind = _durable_seq(engine) - check.folded_seq
-            if behind <= engine.settings.limits.batch_inputs_max or not check.fold(_durable_seq(engine)):
+            behind = durable_seq(engine) - check.folded_seq
+            if behind <= engine.settings.limits.batch_inputs_max or not check.fold(durable_seq(engine)):
                 break
-        _save_models(engine)
-        held: Reply[None] = Reply(engine.router.cell)
-        engine.router.cell.put_always(Envelope(HoldSnapshots(held), held))
-        try:
-            held.get()
-            seq = _durable_seq(engine)
+        check.differences += live_differences(engine, check, breathe)
+        if not check.differences:
+            # What is only in memory so far is stored, so that it is compared as a restart would find it.
+            _take_snapshot(engine)
+        with snapshots_held(engine):
+            seq = durable_seq(engine)
             check.fold(seq)
             return check.report(seq)
-        finally:
-            engine.router.post(HistoryRead())
 
 
-def _beside(engine: Engine) -> Breathe:
-    """Gives way to the learner's threads, and gives up when it is to be closed."""
-    since = monotonic()
-
-    def breathe() -> None:
-        nonlocal since
-        if engine.closing:
-            raise ClosedError(f"the learner on {engine.directory.path} was closed meanwhile")
-        if monotonic() - since >= WORK_SECONDS:
-            sleep(PAUSE_SECONDS)
-            since = monotonic()
-
-    return breathe
-
-
-def _durable_seq(engine: Engine) -> int:
-    persister: Any = engine.persister.cell.actor
-    if persister is None:
-        raise ClosedError(f"the learner on {engine.directory.path} was closed meanwhile")
-    return persister.durable_seq
-
-
-def _save_models(engine: Engine) -> None:
-    """So that what the models hold is compared, and not what they held at the last snapshot."""
+def _take_snapshot(engine: Engine) -> None:
     reply: Reply[Any] = Reply(engine.router.cell)
     engine.router.cell.put_always(Envelope(TakeSnapshot(reply), reply))
     try:

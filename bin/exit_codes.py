@@ -56,7 +56,7 @@ DESCRIPTIONS: dict[int, str] = {
     CANNOT_OPEN_INPUT: "an input file, state directory or model is not there",
     UNREACHABLE: "no daemon answers at that address, or the connection was lost",
     INTERNAL: "an error inside handicapper",
-    CANNOT_WRITE: "the state directory, a socket or an output cannot be created or written",
+    CANNOT_WRITE: "the state directory, a backup, a socket or an output cannot be created or written",
     BUSY: "busy: another process holds the state directory or address, or a deadline passed",
     PROTOCOL: "the daemon speaks another version of the protocol, or something else",
     NOT_PERMITTED: "the daemon wants another token",
@@ -86,6 +86,7 @@ _OF_CODE: dict[str, int] = {
     "STORE_FAILED": CANNOT_WRITE,
     "STORE_FULL": CANNOT_WRITE,
     "OUTPUT_UNWRITABLE": CANNOT_WRITE,
+    "BACKUP_FAILED": CANNOT_WRITE,
     "STATE_DAMAGED": BAD_DATA,
     "STATE_SCHEMA": BAD_DATA,
 }

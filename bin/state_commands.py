@@ -1,7 +1,8 @@
-"""Commands about an existing state directory: look at it, pause and reset models, snapshot, verify."""
+"""Commands about an existing state directory: look at it, pause and reset models, snapshot, back up, verify."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,16 @@ from .opening import log_to_stderr, settings_from
 from .options import TIME, json_option
 from .output import emit
 from .tables import Column, Table, fields_table
-from .target import Target, existing, opened, target_options
+from .target import Target, connected, existing, opened, target_options
 from .times import format_time_ns
 
 if TYPE_CHECKING:
-    from ..protocol.messages import ModelSummary, Receipt, Selection, VerifyReport
+    from ..protocol.messages import BackupReceipt, ModelSummary, Receipt, Selection, VerifyReport
 
 __all__ = ["STATE_COMMANDS"]
+
+LONG_SECONDS = 86_400.0
+"""For what reads all of a daemon's state: it takes as long as it takes."""
 
 
 def _state_command(name: str, short_help: str) -> Callable[[Callable[..., Any]], click.Command]:
@@ -136,6 +140,38 @@ def snapshot_command(target: Target, as_json: bool) -> None:
     emit(as_json, receipt, fields_table("", fields))
 
 
+@_state_command("backup", "Copy the state while it is in use.")
+@click.argument("dest", metavar="DEST", type=click.Path(path_type=str))
+def backup_command(target: Target, as_json: bool, dest: str) -> None:
+    """Copy the state directory into DEST, as of one input, while inputs go on.
+
+    DEST does not exist, or is an empty directory; it is there as a whole afterwards, or not at all. A daemon takes
+    the path as it sees it.
+    """
+    receipt = _backed_up(target, os.path.abspath(dest))
+    fields = [
+        ("directory", os.path.abspath(dest)),
+        ("sequence number", str(receipt.seq)),
+        ("bytes", str(receipt.bytes)),
+        ("seconds", number(receipt.seconds, 3)),
+    ]
+    emit(as_json, receipt, fields_table("", fields))
+
+
+def _backed_up(target: Target, dest: str) -> BackupReceipt:
+    """Of a directory nobody uses, without opening it for writing; or of a running daemon."""
+    if target.connect is not None:
+        with connected(target.connect, target.token_file) as client:
+            return client.backup(dest, timeout=LONG_SECONDS)
+    settings = settings_from(target.config_file)
+    assert target.state_dir is not None
+    directory = existing(target.state_dir)
+    from ..actors import backup_state  # lazily: imports scipy
+
+    with log_to_stderr():
+        return backup_state(directory, dest, settings)
+
+
 @_state_command("verify", "Check every record against the state.")
 @click.pass_context
 def verify_command(ctx: click.Context, target: Target, as_json: bool) -> None:
@@ -157,10 +193,11 @@ def verify_command(ctx: click.Context, target: Target, as_json: bool) -> None:
 
 def _verified(target: Target) -> VerifyReport:
     """Of a directory nobody uses, without opening it for writing; or of a running daemon."""
-    if target.state_dir is None:
-        with opened(target) as learner:
-            return learner.verify()
+    if target.connect is not None:
+        with connected(target.connect, target.token_file) as client:
+            return client.verify(timeout=LONG_SECONDS)
     settings = settings_from(target.config_file)
+    assert target.state_dir is not None
     directory = existing(target.state_dir)
     from ..actors import verify_state  # lazily: imports scipy
 
@@ -227,5 +264,6 @@ STATE_COMMANDS: tuple[click.Command, ...] = (
     resume_command,
     reset_command,
     snapshot_command,
+    backup_command,
     verify_command,
 )

@@ -26,6 +26,7 @@
         ├── ClosedError                CLOSED: the learner is closed
         ├── ModelFailedError           MODEL_FAILED: gave up restarting this model
         ├── ConnectionLostError        CONNECTION_LOST: what became of the call is unknown
+        ├── BackupFailedError          BACKUP_FAILED: no backup was made; nothing else is affected
         ├── RemoteError                an error of a code this release does not know
         └── StateError                 something is wrong with the state directory
             ├── StateLockedError       STATE_LOCKED: another process holds it
@@ -49,6 +50,7 @@ from typing import Any, ClassVar, Final, Literal
 from .wording import plain, shown
 
 __all__ = [
+    "BackupFailedError",
     "BadMessageError",
     "BatchError",
     "BusyError",
@@ -276,6 +278,12 @@ class ConnectionLostError(RuntimeFaultError):
     """The connection ended before the answer came: whether the call took effect is unknown."""
 
     code = "CONNECTION_LOST"
+
+
+class BackupFailedError(RuntimeFaultError):
+    """No backup was made: its destination cannot be written, or is full. The learner is not affected."""
+
+    code = "BACKUP_FAILED"
 
 
 class RemoteError(RuntimeFaultError):

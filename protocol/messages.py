@@ -21,6 +21,7 @@ from .limits import WireLimits
 
 __all__ = [
     "AdaptiveParams",
+    "BackupReceipt",
     "BatchResult",
     "CalibrationBin",
     "CalibrationReport",
@@ -325,6 +326,15 @@ class SnapshotReceipt(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class BackupReceipt(Struct, frozen=True, kw_only=True):
+    """A durable copy of a state directory, as of input ``seq``."""
+
+    seq: int
+    bytes: int
+    """Size of its files."""
+    seconds: float
+
+
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A message nobody could handle, kept with the reason."""
 
@@ -379,7 +389,7 @@ class Statistics(Struct, frozen=True, kw_only=True):
 
 class VerifyReport(Struct, frozen=True, kw_only=True):
     """What ``verify`` found. ``ok`` means: every record reads back whole, and the state re-derived
-    from the journal equals the stored one bit for bit."""
+    from the journal equals the stored one bit for bit; of a learner that runs also the one in memory."""
 
     ok: bool
     first_seq: int
@@ -388,7 +398,7 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
     models: int
     damaged: tuple[str, ...]
     differences: tuple[str, ...]
-    """Models or markets whose re-derived state differs from the stored one."""
+    """Models, markets and others whose re-derived state differs from the stored one, or from the one in memory."""
 
 
 class ServerStatistics(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from msgspec import Struct
 from . import params as p
 from .messages import (
     AdaptiveParams,
+    BackupReceipt,
     BatchResult,
     ConfigReply,
     DaemonStatistics,
@@ -153,6 +154,13 @@ def _controls() -> list[Method]:
         ("resume", p.ModelName, Receipt, "End a pause.", True),
         ("reset", p.Reset, Receipt, "Forget what a model has learned.", False),
         ("snapshot", p.NoParams, SnapshotReceipt, "Write a snapshot of everything up to now.", True),
+        (
+            "backup",
+            p.Backup,
+            BackupReceipt,
+            "Copy the state directory, as of one input, into a new one.",
+            False,
+        ),
     ]
     return [
         Method(name=name, params=params, result=result, kind="control", doc=doc, idempotent=idempotent)

@@ -22,6 +22,7 @@ from .values import (
     METADATA_EXPECTED,
     METADATA_VALUE_EXPECTED,
     MONEY_EXPECTED,
+    PATH_EXPECTED,
     PAYOUTS_EXPECTED,
     PROBABILITY_EXPECTED,
     REVISION_EXPECTED,
@@ -33,6 +34,7 @@ from .values import (
 __all__ = [
     "TOPICS",
     "AsOf",
+    "Backup",
     "Hello",
     "MarketResolvedParams",
     "ModelAsOf",
@@ -224,6 +226,12 @@ class Reset(Struct, frozen=True, kw_only=True):
 
     model_id: Id
     reason: Text = ""
+
+
+class Backup(Struct, frozen=True, kw_only=True):
+    """Where a backup is to be made."""
+
+    dest: Annotated[str, Meta(description=PATH_EXPECTED)]
 
 
 class Subscribe(Struct, frozen=True, kw_only=True):

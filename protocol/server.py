@@ -205,7 +205,14 @@ class Edge(asyncio.Protocol):
         service = self._server.service
         sock: socket.socket = transport.get_extra_info("socket")
         peer = _peer_name(sock, self._local)
-        self.session = Session(service, peer, self, needs_token=not self._local and service.token is not None)
+        wants_token = service.token is not None
+        self.session = Session(
+            service,
+            peer,
+            self,
+            needs_token=not self._local and wants_token,
+            unproven=not self._local and not wants_token,
+        )
         if self._local and not _same_user(sock):
             _log.warning("connection of another user refused", connection=peer)
             transport.abort()

@@ -29,6 +29,8 @@ __all__ = [
     "METADATA_VALUE_EXPECTED",
     "MONEY_DIGITS_MAX",
     "MONEY_EXPECTED",
+    "PATH_BYTES_MAX",
+    "PATH_EXPECTED",
     "PAYOUTS_EXPECTED",
     "PAYOUT_LABELS_MAX",
     "PROBABILITY_EXPECTED",
@@ -44,6 +46,7 @@ __all__ = [
     "check_label",
     "check_metadata",
     "check_money",
+    "check_path",
     "check_probability",
     "check_signed_money",
     "check_text",
@@ -70,6 +73,8 @@ TIME_NS_MAX: Final = (datetime(2200, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(mic
 _CHARACTERS: Final = "of UTF-8 without control characters"
 ID_EXPECTED: Final = f"an id of 1 to {ID_BYTES_MAX} bytes {_CHARACTERS}"
 LABEL_EXPECTED: Final = f"an outcome label of 1 to {LABEL_BYTES_MAX} bytes {_CHARACTERS}"
+PATH_BYTES_MAX: Final = 4095
+PATH_EXPECTED: Final = f"a path of 1 to {PATH_BYTES_MAX} bytes of UTF-8"
 TEXT_EXPECTED: Final = f"a text of at most {TEXT_BYTES_MAX} bytes {_CHARACTERS}"
 TIME_EXPECTED: Final = (
     "integer nanoseconds since 1970 UTC, from year 1900 to 2200 (multiply seconds by 1000000000)"
@@ -95,6 +100,26 @@ def check_id(field: str, value: object) -> str:
 def check_text(field: str, value: object) -> str:
     """Return a free text of at most 1024 bytes without control characters; may be empty."""
     return "" if value == "" else _text(field, value, TEXT_BYTES_MAX, TEXT_EXPECTED)
+
+
+def check_path(field: str, value: object) -> str:
+    """Return a path as text; the object of another library that stands for one will do.
+
+    >>> from pathlib import PurePosixPath
+    >>> check_path("dest", PurePosixPath("/var/backups/monday"))
+    '/var/backups/monday'
+    """
+    spelled = getattr(type(value), "__fspath__", None)
+    path = value if spelled is None else spelled(value)
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InvalidValueError(field, value, PATH_EXPECTED)
+    try:
+        length = len(path.encode())
+    except UnicodeEncodeError:
+        raise InvalidValueError(field, path, PATH_EXPECTED) from None
+    if length > PATH_BYTES_MAX:
+        raise InvalidValueError(field, path, PATH_EXPECTED)
+    return path
 
 
 def check_time(field: str, value: object) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from ..messages import (
+    BackupReceipt,
     BatchResult,
     Input,
     MarketResolved,
@@ -217,3 +219,19 @@ class AsyncInputs(AsyncCalls):
 
         """
         return await self._ask(requests.snapshot(), timeout)
+
+    async def backup(self, dest: str | os.PathLike[str], *, timeout: float | None = None) -> BackupReceipt:
+        """Have the daemon copy its state directory, as of one input, while inputs go on.
+
+        ``dest`` is an absolute path as the daemon sees it: of a directory that does not exist, or is empty. A large
+        state takes a while: give it a long ``timeout``; the daemon finishes the copy in any case.
+
+        Raises:
+            InvalidValueError: ``dest`` is relative, or there is something already.
+            BackupFailedError: it could not be written; nothing of it is left there.
+            BusyError: another backup is being made.
+            UnauthenticatedError: over TCP, and the daemon asks for no token.
+            ConnectionLostError: the connection was lost before the answer; look at ``dest`` before trying again.
+
+        """
+        return await self._ask(requests.backup(dest), timeout)

@@ -5,6 +5,7 @@ Params travel as arrays: the fields' names would be two thirds of a prediction's
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cache
@@ -17,6 +18,7 @@ from ..connection import result_decoder
 from ..errors import InvalidValueError
 from ..messages import (
     AdaptiveParams,
+    BackupReceipt,
     ConfigReply,
     DaemonStatistics,
     DeadLetter,
@@ -36,6 +38,7 @@ from ..results import message_of
 from ..validation import (
     check_id,
     check_market_resolved,
+    check_path,
     check_prediction,
     check_text,
     check_time,
@@ -146,6 +149,10 @@ def reset(model_id: str, reason: str) -> Request[Receipt]:
 
 def snapshot() -> Request[SnapshotReceipt]:
     return Request(spec_of("snapshot"), None)
+
+
+def backup(dest: str | os.PathLike[str]) -> Request[BackupReceipt]:
+    return Request(spec_of("backup"), (check_path("dest", dest),))
 
 
 # ------------------------------------------------------------------- questions

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from ..messages import (
+    BackupReceipt,
     DeadLetter,
     Input,
     ModelReport,
@@ -91,6 +92,10 @@ class Backend(Protocol):
 
     def verify(self) -> VerifyReport:
         """The state derived again, compared."""
+        ...
+
+    def backup(self, dest: str) -> BackupReceipt:
+        """The state directory copied."""
         ...
 
     def model_count(self) -> int:

@@ -18,6 +18,7 @@ from ..errors import InvalidValueError, ProtocolUnsupportedError, Unauthenticate
 from ..limits import PROTOCOL_VERSION
 from ..messages import DaemonStatistics, HelloReply, Subscription
 from ..methods import METHODS, TOPICS
+from ..validation import check_path
 from .backend import Pending
 from .groups import ControlSlot, outcome_of
 from .runs import QuestionRun, Run
@@ -224,6 +225,22 @@ def _slow(method: str, ask: Callable[[Taking, Any], Any]) -> Answer:
     return answer
 
 
+def _backup(session: Taking, params: p.Backup) -> Any:
+    return session.service.backend.backup(params.dest)
+
+
+def _checked_backup(session: Taking, msgid: MsgId, params: p.Backup, size_bytes: int) -> None:
+    """It writes files with the daemon's rights, so whoever asks has to have shown that he may."""
+    if session.unproven:
+        raise UnauthenticatedError(
+            "a backup is not made for whoever can reach a TCP port; ask over the unix socket, or start the daemon "
+            "with --token-file"
+        )
+    if not os.path.isabs(check_path("dest", params.dest)):
+        raise InvalidValueError("dest", params.dest, "an absolute path, as the daemon sees it")
+    _slow("backup", _backup)(session, msgid, params, size_bytes)
+
+
 def _statistics(session: Taking, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
     service = session.service
     fields = structs.asdict(service.backend.statistics())
@@ -288,6 +305,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "dead_letters": _dead_letters,
     "config": _config,
     "snapshot": _snapshot,
+    "backup": _checked_backup,
     "pause": _control("pause", _pause),
     "resume": _control("resume", _resume),
     "reset": _control("reset", _reset),

@@ -37,8 +37,11 @@ _log = get_logger("server")
 class Session(Taking):
     """The server's side of one connection."""
 
-    def __init__(self, service: Service, peer: str, edge: Edge, needs_token: bool = False) -> None:
+    def __init__(
+        self, service: Service, peer: str, edge: Edge, needs_token: bool = False, unproven: bool = False
+    ) -> None:
         super().__init__(service, peer, edge, authenticated=not needs_token)
+        self.unproven = unproven
         self.framer = Framer(service.limits.message_bytes_max)
         self.ended = False
         """The client will send no more."""

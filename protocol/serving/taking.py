@@ -50,6 +50,8 @@ class Taking(Outgoing):
 
     def __init__(self, service: Service, peer: str, edge: Edge, authenticated: bool) -> None:
         super().__init__(service, peer, edge, authenticated)
+        self.unproven = False
+        """Anybody who can reach the port may be the client: it came over TCP, and no token is asked for."""
         self._queue: deque[bytes] = deque()
         """Messages left for another turn."""
         self._run: Run | None = None

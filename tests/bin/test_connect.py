@@ -77,6 +77,33 @@ def test_an_operator_reaches_the_daemon(daemon, told, monkeypatch):
     assert told("verify")["ok"]
 
 
+def test_a_daemon_backs_up_as_a_directory_does(daemon, replayed, tmp_path, told):
+    of_daemon = told("backup", str(tmp_path / "daemon"), "--connect", str(daemon.address))
+    of_directory = told("backup", str(tmp_path / "directory"), "--state", str(replayed))
+    assert of_daemon.keys() == of_directory.keys() == {"seq", "bytes", "seconds"}
+    assert of_daemon["seq"] == daemon.statistics().durable_seq
+    for made in ("daemon", "directory"):
+        assert told("verify", "--state", str(tmp_path / made))["ok"]
+
+
+def test_the_path_of_a_backup_is_that_of_whoever_asks(daemon, tmp_path, told, monkeypatch):
+    """A daemon's own working directory is nobody's business."""
+    monkeypatch.chdir(tmp_path)
+    told("backup", "here", "--connect", str(daemon.address))
+    assert told("verify", "--state", str(tmp_path / "here"))["ok"]
+
+
+def test_a_backup_refused_by_the_daemon_is_told_like_one_refused_here(daemon, replayed, tmp_path, capsys):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_bytes(b"mine")
+    said = []
+    for whom in (["--connect", str(daemon.address)], ["--state", str(replayed)]):
+        assert main(["backup", str(tmp_path / "full"), *whom]) == 65
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1]
+    assert said[0].startswith("handicapper: INVALID_VALUE dest was ")
+
+
 def test_config_show_prints_the_settings_of_the_daemon(tmp_path, capsys):
     settings = tmp_path / "settings.toml"
     settings.write_text("[online_learning]\nema_alpha = 0.25\ndecay_half_life_hours = inf\n")
@@ -156,6 +183,7 @@ def test_a_wrong_address_in_the_environment_is_told_by_its_name(capsys, monkeypa
         (["models"], True),
         (["reset"], True),
         (["verify"], True),
+        (["backup"], True),
         (["replay"], False),
         (["config", "show"], False),
     ],

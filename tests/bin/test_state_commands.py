@@ -11,7 +11,7 @@ from handicapper.actors import Learner
 from handicapper.actors.state_directory import DATA_FILE
 from handicapper.bin.cli import main
 from handicapper.bin.simulate import simulate
-from handicapper.protocol.messages import AdaptiveParams, ModelReport, Selection, VerifyReport
+from handicapper.protocol.messages import AdaptiveParams, BackupReceipt, ModelReport, Selection, VerifyReport
 
 AS_OF = "2024-01-20T00:00:00Z"
 
@@ -146,6 +146,26 @@ def test_the_journal_keeps_why_a_model_was_reset(state, capsys):
 def test_snapshot_says_what_it_holds(capsys):
     assert told(capsys, "snapshot")["seq"] > 800
     assert "sequence number" in shown(capsys, "snapshot")
+
+
+def test_backup_makes_a_directory_that_holds_the_same(state, tmp_path, capsys):
+    receipt = told(capsys, "backup", str(tmp_path / "copy"))
+    assert set(receipt) == set(BackupReceipt.__struct_fields__)
+    assert told(capsys, "verify", "--state", str(tmp_path / "copy"))["last_seq"] == receipt["seq"]
+    models = ("models", "--as-of", AS_OF)
+    assert told(capsys, *models, "--state", str(tmp_path / "copy")) == told(capsys, *models)
+    assert "sequence number" in shown(capsys, "backup", str(tmp_path / "again"))
+
+
+@pytest.mark.usefixtures("state")
+def test_backup_that_cannot_be_written_exits_73(tmp_path, capsys, monkeypatch):
+    def full(*_arguments, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    assert main(["backup", str(tmp_path / "copy")]) == 73
+    assert capsys.readouterr().err.startswith("handicapper: BACKUP_FAILED ")
+    assert not (tmp_path / "copy").exists()
 
 
 @pytest.mark.usefixtures("state")

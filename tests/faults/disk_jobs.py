@@ -17,7 +17,7 @@ from fork_server import emit
 from jobs import inspect
 from workload import make_call
 
-from handicapper.actors import Learner
+from handicapper.actors import Learner, verify_state
 from handicapper.config import settings_from_dict
 from handicapper.protocol.errors import HandicapperError
 
@@ -55,6 +55,28 @@ def fill_tmpfs(path: str, settings: dict[str, Any], seed: int, size: str) -> Non
     larger = ["mount", "-o", "remount,size=256m", path]
     acknowledged = fill(path, settings, seed, mend=lambda: subprocess.run(larger, check=True))
     inspect(path, settings, seed, [[0, 0, number] for number in range(acknowledged)])
+
+
+def backup_full(path: str, settings: dict[str, Any], seed: int, size: str) -> None:
+    """The file system that a backup goes to is full; the learner's own is not. Then it is made larger."""
+    if not mount_tmpfs(f"{path}/disk", size):
+        return
+    with Learner(f"{path}/state", settings_from_dict({"online_learning": settings})) as learner:
+        number = 0
+        while learner.statistics().journal_bytes < 2**20:
+            learner.record(make_call(seed, 0, 0, number).inputs)
+            number += 1
+        try:
+            learner.backup(f"{path}/disk/copy")
+        except HandicapperError as error:
+            emit(refused=error.code, text=str(error), left=os.listdir(f"{path}/disk"))
+        learner.record_outcome(
+            prediction_id="later", model_id="m", predicted_outcome="YES", actual_outcome="YES", resolved_at=1
+        )
+        emit(goes_on=learner.snapshot().seq == learner.statistics().seq, failure=learner.statistics().failure)
+        subprocess.run(["mount", "-o", "remount,size=64m", f"{path}/disk"], check=True)
+        receipt = learner.backup(f"{path}/disk/copy")
+        emit(seq=receipt.seq, verified=verify_state(f"{path}/disk/copy").last_seq)
 
 
 def fill(path: str, settings: dict[str, Any], seed: int, mend: Callable[[], object] = lambda: None) -> int:
@@ -146,6 +168,7 @@ def refuse(path: str, settings: dict[str, Any]) -> None:
 DISK_JOBS: dict[str, Callable[..., Any]] = {
     "fill_limited": fill_limited,
     "fill_tmpfs": fill_tmpfs,
+    "backup_full": backup_full,
     "read_only": read_only,
     "as_nobody": as_nobody,
 }

@@ -71,6 +71,19 @@ def test_full_file_system_keeps_every_acknowledged_input(tmp_path: Path, fork_se
     assert (resent.pop("accepted"), list(resent)) == (0, ["duplicate"])
 
 
+def test_backup_to_a_full_file_system_leaves_nothing_there_and_harms_nothing(
+    tmp_path: Path, fork_server: ForkServer
+) -> None:
+    """A tmpfs of 512 KiB; then there is room."""
+    job = fork_server.run("backup_full", path=str(tmp_path), settings=TABLES, seed=SEED, size="512k")
+    refused = _message(job, "refused")
+    assert (refused["refused"], refused["left"]) == ("BACKUP_FAILED", [])
+    assert "(the disk is full)" in refused["text"]
+    assert _message(job, "goes_on") == {"goes_on": True, "failure": None}
+    made = _message(job, "verified")
+    assert made["seq"] == made["verified"] > 0
+
+
 def test_read_only_file_system_is_refused_by_name(
     tmp_path: Path, image: Image, fork_server: ForkServer
 ) -> None:

@@ -16,6 +16,7 @@ from handicapper.protocol.errors import (
 from handicapper.protocol.limits import WireLimits
 from handicapper.protocol.messages import (
     AdaptiveParams,
+    BackupReceipt,
     ConfigReply,
     Receipt,
     Selection,
@@ -121,6 +122,9 @@ class MemoryBackend:
 
     def verify(self) -> VerifyReport:
         return example(VerifyReport)
+
+    def backup(self, dest: str) -> BackupReceipt:
+        return example(BackupReceipt)
 
     def model_count(self) -> int:
         return 3

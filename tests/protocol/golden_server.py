@@ -15,7 +15,7 @@ from handicapper.actors import Learner
 from handicapper.actors.runtime.clock import ManualClock
 from handicapper.actors.watching import ModelFailed, ModelRestarted
 from handicapper.config import Persistence, Settings
-from handicapper.protocol.messages import ConfigReply
+from handicapper.protocol.messages import BackupReceipt, ConfigReply
 from handicapper.protocol.methods import METHODS
 from handicapper.protocol.server import Server
 
@@ -79,6 +79,7 @@ SCENARIO: list[tuple[str, dict[str, Any], Any]] = [
     ("dead_letters", {}, 5),
     ("config", {}, 5),
     ("subscribe", {"topics": ["parameters", "models"], "interval_ms": 1}, {"topics": ["prices"]}),
+    ("backup", {"dest": "/var/backups/handicapper"}, {"dest": "handicapper"}),
 ]  # fmt: skip
 """Every method once: its params, and params that are refused."""
 
@@ -105,14 +106,19 @@ def as_array(method: str, params: dict[str, Any]) -> list[Any]:
 
 
 class Emitting:
-    """A learner that can be made to tell what it tells of itself only when something goes wrong."""
+    """A learner that can be made to tell what it tells of itself only when something goes wrong, and that keeps
+    its backups where a test may write."""
 
-    def __init__(self, learner: Learner) -> None:
+    def __init__(self, learner: Learner, directory: Path) -> None:
         self._learner = learner
+        self._directory = directory
         self.emit: Callable[[Any], None] = lambda _: None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._learner, name)
+
+    def backup(self, dest: str) -> BackupReceipt:
+        return self._learner.backup(self._directory / Path(dest).name)
 
     def watch(self, listener: Callable[[Any], None]) -> Callable[[], None]:
         self.emit = listener
@@ -160,7 +166,7 @@ async def _play(directory: Path, in_arrays: bool) -> Played:
     path = os.path.relpath(directory / "socket")
     settings = Settings(persistence=Persistence(save_interval_secs=86_400.0))
     with Learner(directory / "state", settings, clock=ManualClock(T0 + 10**9)) as learner:
-        backend = Emitting(learner)
+        backend = Emitting(learner, directory)
         server = Server(backend, state_dir="/var/lib/handicapper", config=lambda: CONFIG)
         await server.start_unix(path)
         reader, writer = await asyncio.open_unix_connection(path)
@@ -190,7 +196,7 @@ async def _converse(stream: Stream, in_arrays: bool, backend: Emitting) -> Playe
 
 
 async def _notified(stream: Stream, backend: Emitting) -> Played:
-    """What a subscriber of everything is told; the scenario ended with its subscription."""
+    """What a subscriber of everything is told; the scenario subscribed to it near its end."""
     causes: list[tuple[str, Any]] = [
         ("model_paused", ["pause", {"model_id": "elo", "until": T0 + 10**15, "reason": "looks odd"}]),
         ("model_resumed", ["resume", {"model_id": "elo"}]),

@@ -53,6 +53,7 @@ CODES = {
     "UnauthenticatedError": "UNAUTHENTICATED",
     "ProtocolUnsupportedError": "PROTOCOL_UNSUPPORTED",
     "ConnectionLostError": "CONNECTION_LOST",
+    "BackupFailedError": "BACKUP_FAILED",
 }
 """Pinned: a code travels, and never changes its meaning. New errors are added here."""
 

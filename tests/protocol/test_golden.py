@@ -44,6 +44,7 @@ DOCUMENT = Path(__file__).parents[2] / "protocol" / "PROTOCOL.md"
 VARIES: dict[str, set[str]] = {
     "hello": {"pid", "server"},
     "snapshot": {"bytes", "seconds"},
+    "backup": {"bytes", "seconds"},
     "statistics": {"journal_bytes", "commits", "opened_in_seconds", "bytes_in", "bytes_out"},
 }
 """Fields that differ from run to run; of their values only the kind is compared."""

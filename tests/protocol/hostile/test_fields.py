@@ -21,6 +21,7 @@ _numbers = itertools.count()
 CALLS_PER_PIPELINE = 500
 NO_FAULT_OF_THE_FIELD = {
     "UNKNOWN_MODEL", "CONFLICT", "STALE_REVISION", "PREDICTED_AFTER_RESOLUTION", "TOO_LARGE",
+    "BACKUP_FAILED",
 }  # fmt: skip
 """Errors of a well-formed call."""
 NO_UTF8 = {"invalid_utf8", "cut_utf8", "surrogate", "overlong"}
@@ -34,6 +35,7 @@ def valid(method: str, field: str) -> dict[str, Any]:
         "confidence": 0.5,
         "predicted_at": -2_000_000_000_000_000_000, "predicted_outcome": "YES", "actual_outcome": "YES",
         "resolved_at": T0, "predictions": [], "resolutions": [], "outcomes": [], "model_ids": ["zoo"], "samples": [],
+        "dest": "/proc/copy",  # right, but nobody can write there
     }  # fmt: skip
     if field == "expires_at":  # must not be before it
         known["predicted_at"] = -2_208_988_800_000_000_000
