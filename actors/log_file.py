@@ -165,7 +165,11 @@ class LogFile:
 
     def _new_segment(self) -> _Segment:
         segment = _Segment(self._directory / f"{LOG_PREFIX}{next(self._numbers)}.log")
-        sync_directory(self._directory)
+        try:
+            sync_directory(self._directory)
+        except OSError as error:
+            os.close(segment.fd)
+            raise SyncFailedError(error.errno, error.strerror) from error
         return segment
 
     def _next_segment(self) -> _Segment:
