@@ -23,6 +23,8 @@ from struct import Struct
 from typing import Final
 from zlib import crc32
 
+from .state_directory import sync_directory
+
 __all__ = ["LOG_PREFIX", "LogFile", "Record", "SyncFailedError"]
 
 Record = tuple[bytes, bytes]
@@ -163,11 +165,11 @@ class LogFile:
 
     def _new_segment(self) -> _Segment:
         segment = _Segment(self._directory / f"{LOG_PREFIX}{next(self._numbers)}.log")
-        directory = os.open(self._directory, os.O_RDONLY)
         try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            sync_directory(self._directory)
+        except OSError as error:
+            os.close(segment.fd)
+            raise SyncFailedError(error.errno, error.strerror) from error
         return segment
 
     def _next_segment(self) -> _Segment:

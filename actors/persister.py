@@ -7,13 +7,14 @@ wait when it looks are one commit: under load the batches grow and an input cost
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from pykka._envelope import Envelope
 
 from ..config import Settings
-from ..protocol.errors import StateDamagedError, StoreFailedError, StoreFullError
+from ..protocol.errors import StateDamagedError, StateError, StoreFailedError, StoreFullError
 from .journal import Journal, JournalBatch
 from .log import get_logger
 from .records import DamagedRecordError, decode_loose, encode, key_number, number_key, seal, unseal
@@ -22,8 +23,9 @@ from .runtime.actor import PooledActor
 from .schema import check_schema
 from .state.id_index import RUNS_PER_LEVEL, merge_runs
 from .state.loose import Loose
-from .state_directory import StateDirectory
+from .state_directory import DATA_FILE, StateDirectory
 from .store import Settled, SnapshotWrite, Store
+from .structure import never_committed
 
 __all__ = ["Checkpoint", "Open", "PersisterActor", "Retry", "WriteAhead", "WriteSnapshot", "run_key"]
 
@@ -181,6 +183,8 @@ class PersisterActor(PooledActor):
 
     def _restore(self, message: Open) -> tuple[Restored, Store, Journal]:
         persistence = message.settings.persistence
+        if not message.directory.used:
+            _set_aside_unbegun(message.directory.path / DATA_FILE)
         store = self.store = Store(
             message.directory.path,
             message.models_table,
@@ -301,6 +305,24 @@ class PersisterActor(PooledActor):
     def _close(self) -> None:
         if self.store is not None:
             self.store.close()
+
+
+def _set_aside_unbegun(file: Path) -> None:
+    """A first opening that the power ended leaves a file that LMDB cannot read; nothing is in it.
+
+    Raises:
+        StateError: it cannot be moved.
+
+    """
+    try:
+        if file.exists() and never_committed(file):
+            aside = file.with_name(file.name + ".unbegun")
+            file.replace(aside)
+            _log.warning(
+                "the first opening was not finished: its empty data file is set aside", file=str(aside)
+            )
+    except OSError as error:
+        raise StateError(f"{file} cannot be used: {error.strerror or error}") from error
 
 
 def run_key(level: int, seq: int) -> bytes:

@@ -8,6 +8,7 @@ file was damaged, and is not quietly started afresh.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ __all__ = [
     "StateDirectory",
     "announce_daemon",
     "holder_of",
+    "sync_directory",
     "write_marker",
 ]
 
@@ -34,6 +36,19 @@ MARKER_FILE: Final = "handicapper.json"
 LOCK_FILE: Final = "LOCK"
 
 _HOLDER_BYTES_MAX: Final = 4096
+
+
+_NOT_TO_BE_SYNCED: Final = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EROFS)
+"""Directories of somebody else, and file systems on which directories are not synced: nothing of ours is in doubt."""
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 class Holder(NamedTuple):
@@ -115,11 +130,7 @@ def write_marker(path: Path, models_table: str) -> None:
     finally:
         os.close(fd)
     temporary.replace(path / MARKER_FILE)
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path)
 
 
 class StateDirectory:
@@ -200,8 +211,21 @@ class StateDirectory:
         """Write the marker, durably; called once the first data is durable."""
         if self.used:
             return
+        self._sync_ancestors()
         write_marker(self.path, models_table)
         self.used = True
+
+    def _sync_ancestors(self) -> None:
+        """The directory may be new, and those above it, also if an earlier process made them and was killed.
+
+        Before the marker is there: whoever finds one relies on all of this.
+        """
+        for ancestor in self.path.resolve().parents:
+            try:
+                sync_directory(ancestor)
+            except OSError as error:
+                if error.errno not in _NOT_TO_BE_SYNCED:
+                    raise
 
     def table_of(self, wanted: str, given: bool) -> str:
         """The table of model states: the one this directory was made with.

@@ -12,7 +12,7 @@ Layout: ``MDB_page``, ``MDB_node``, ``MDB_db`` and ``MDB_meta`` of LMDB's ``mdb.
 from __future__ import annotations
 
 from collections.abc import Callable
-from mmap import ACCESS_READ, mmap
+from mmap import ACCESS_READ, PAGESIZE, mmap
 from pathlib import Path
 from struct import Struct as Layout
 from sys import byteorder
@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from ..protocol.errors import StateDamagedError
 
-__all__ = ["check_structure"]
+__all__ = ["check_structure", "never_committed"]
 
 _ORDER: Final = "<" if byteorder == "little" else ">"
 _PAGE: Final = Layout(f"{_ORDER}QHHHH")
@@ -76,6 +76,21 @@ def check_structure(file: Path) -> None:
             raise StateDamagedError(
                 f"{file} does not hang together ({error}); nothing was changed, restore it from a backup"
             ) from error
+
+
+def never_committed(file: Path) -> bool:
+    """Whether the power went while LMDB made the file: nothing was ever committed to it.
+
+    Its two meta pages are written at once and synced with the first transaction; until then each sector of them
+    may be missing, and neither names a transaction.
+    """
+    with file.open("rb") as stream:
+        data = stream.read(2 * PAGESIZE + 1)
+    if not 0 < len(data) <= 2 * PAGESIZE:
+        return False
+    transaction = _PAGE.size + _META.size + 2 * _TREE.size + _NUMBER.size
+    places = [start + transaction for start in (0, PAGESIZE)]
+    return not any(any(data[place : place + _NUMBER.size]) for place in places)
 
 
 class _File:

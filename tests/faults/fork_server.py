@@ -42,6 +42,7 @@ def serve(jobs: dict[str, Any]) -> None:
 if __name__ == "__main__":
     from disk_jobs import DISK_JOBS
     from jobs import JOBS
+    from traced_jobs import TRACED_JOBS
 
     emit(ready=True)
-    serve(JOBS | DISK_JOBS)
+    serve(JOBS | DISK_JOBS | TRACED_JOBS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from workload import Call, make_call
 
 from handicapper.actors import Learner
 from handicapper.actors.records import encode
+from handicapper.bin.cli import main
+from handicapper.bin.daemon import running as _running  # noqa: F401  # not imported again by every daemon
 from handicapper.config import Settings, settings_from_dict
 from handicapper.protocol.errors import HandicapperError
 from handicapper.protocol.messages import Prediction
@@ -121,4 +124,16 @@ def state_of(learner: Learner) -> str:
     return hashlib.sha256(encode((records, pending, controls, book.seq))).hexdigest()
 
 
-JOBS: dict[str, Callable[..., None]] = {"crash_load": crash_load, "inspect": inspect}
+def serve(options: list[str], log: str) -> None:
+    """``handicapper serve``; its log is a file."""
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(fd, 2)
+    os.close(fd)
+    try:
+        status = main(["serve", *options])
+    except SystemExit as end:
+        status = end.code
+    os._exit(status if isinstance(status, int) else 0)
+
+
+JOBS: dict[str, Callable[..., None]] = {"crash_load": crash_load, "inspect": inspect, "serve": serve}

@@ -113,3 +113,36 @@ def test_copy_of_an_open_directory_opens_whole(image: Image, tmp_path: Path, for
     assert first == second
     resent = first[1]["resent"]
     assert (resent.pop("accepted"), list(resent)) == (0, ["duplicate"])
+
+
+def begun_file(path: Path) -> bytes:
+    """The data file as LMDB makes it first: two meta pages, of no transaction."""
+    lmdb.open(str(path), max_dbs=1).close()
+    return (path / "data.mdb").read_bytes()
+
+
+@pytest.mark.parametrize("there", [(0, 512), (512, 8192), (4096, 8192), (0, 8192), (0, 4608)])
+def test_first_opening_that_the_power_ended_is_begun_again(there: tuple[int, int], tmp_path: Path) -> None:
+    """What LMDB wrote first may be on disk in part, nothing was ever in it: it is set aside."""
+    path = tmp_path / "state"
+    path.mkdir()
+    whole = begun_file(path)
+    assert len(whole) == 8192
+    left = bytes(there[0]) + whole[there[0] : there[1]] + bytes(len(whole) - there[1])
+    (path / "data.mdb").write_bytes(left)
+    with Learner(path, small_settings()) as learner:
+        learner.resolve_market(market_id="m", winner="YES", resolved_at=1)
+    assert (path / "data.mdb.unbegun").read_bytes() == left
+    assert verify_state(path, small_settings()).ok
+
+
+def test_data_file_with_a_transaction_is_not_set_aside_for_want_of_a_marker(
+    image: Image, tmp_path: Path
+) -> None:
+    path = image.copy(tmp_path / "state")
+    (path / "handicapper.json").unlink()
+    with (path / "data.mdb").open("r+b") as stream:
+        stream.write(bytes(512))
+    with pytest.raises(StateDamagedError):
+        Learner(path, small_settings())
+    assert not (path / "data.mdb.unbegun").exists()
