@@ -23,6 +23,7 @@ from pykka._envelope import Envelope
 from ..protocol.messages import ModelSample, Selection
 from .learning.draws import (
     Seeds,
+    Streams,
     beta_draws,
     draw_key,
     few_beta_draws,
@@ -79,15 +80,33 @@ class AskAll(Struct, frozen=True):
 class Lineup:
     """Models to be asked, in the order of their names."""
 
-    __slots__ = ("cells", "names", "streams", "unreachable")
+    __slots__ = ("_words", "cells", "names", "streams", "unreachable")
 
-    def __init__(self, models: dict[str, tuple[Cell, bytes]], unreachable: Iterable[str]) -> None:
-        self.names = sorted(models)
-        asked = [models[name] for name in self.names]
-        self.cells = [cell for cell, _ in asked]
-        self.streams = streams_of([stream for _, stream in asked])
-        self.unreachable = sorted(unreachable)
+    def __init__(
+        self, names: list[str], cells: list[Cell], streams: list[bytes], unreachable: list[str]
+    ) -> None:
+        self.names = names
+        self.cells = cells
+        self.streams = streams
+        self.unreachable = unreachable
         """Models that cannot be asked: given up, or never seen."""
+        self._words: Streams | None = None
+
+    @property
+    def words(self) -> Streams:
+        """The streams, as many draws at once need them."""
+        if self._words is None:
+            self._words = streams_of(self.streams)
+        return self._words
+
+    def only(self, places: list[int]) -> Lineup:
+        """The models in these places."""
+        return Lineup(
+            [self.names[place] for place in places],
+            [self.cells[place] for place in places],
+            [self.streams[place] for place in places],
+            self.unreachable,
+        )
 
 
 class Scatter:
@@ -98,7 +117,7 @@ class Scatter:
         self._dispatcher = dispatcher
         self._timers = timers
         self._streams: dict[str, bytes] = {}
-        self._everyone = (0, 0), Lineup({}, ())
+        self._everyone = (0, 0), Lineup([], [], [], [])
         """How many models, and how many given up, it was made of (both only grow), and all that work."""
 
     def begin(self, message: Any) -> None:
@@ -155,14 +174,14 @@ class Scatter:
         return lineup
 
     def _made(self, models: Iterable[str], unreachable: Iterable[str]) -> Lineup:
-        refs, streams = self._roster.refs, self._streams
-        lineup: dict[str, tuple[Cell, bytes]] = {}
-        for model in models:
-            stream = streams.get(model)
+        refs, known = self._roster.refs, self._streams
+        names, streams = sorted(models), []
+        for name in names:
+            stream = known.get(name)
             if stream is None:
-                stream = streams[model] = stream_of(model)
-            lineup[model] = refs[model].cell, stream
-        return Lineup(lineup, unreachable)
+                stream = known[name] = stream_of(name)
+            streams.append(stream)
+        return Lineup(names, [refs[name].cell for name in names], streams, sorted(unreachable))
 
 
 class SelectorActor(PooledActor):
@@ -187,18 +206,17 @@ def _gathered(names: list[str], asked: Asked) -> Gathered[str, Any]:
 
 def _selection(message: Select, lineup: Lineup, asked: Asked, key: bytes, deadline: float) -> Selection:
     """Draw for every model that answered and is eligible; rank them, name the others."""
-    names, streams, arms = lineup.names, lineup.streams, asked.replies
+    names, arms = lineup.names, asked.replies
     missing, ineligible = lineup.unreachable, []
     if asked.busy or asked.errors or len(arms) < len(names) or not all(arms):
         missing = missing + names[len(arms) :]
         missing += [name for name, arm in zip(names, arms, strict=False) if arm is NO_REPLY]
         ineligible = [name for name, arm in zip(names, arms, strict=False) if arm is None]
         places = [place for place, arm in enumerate(arms) if arm is not None and arm is not NO_REPLY]
-        names, arms = [names[place] for place in places], [arms[place] for place in places]
-        streams = streams[:, places]
-    ranked = _ranked(names, arms, stream_seeds(key, streams), message.n, deadline)
-    if len(ranked) < len(names):
-        missing = missing + names[len(ranked) :]
+        lineup, arms = lineup.only(places), [arms[place] for place in places]
+    ranked = _ranked(lineup, arms, key, message.n, deadline)
+    if len(ranked) < len(arms):
+        missing = missing + lineup.names[len(ranked) :]
     return Selection(
         selection_id=message.selection_id,
         seed=message.seed,
@@ -210,16 +228,17 @@ def _selection(message: Select, lineup: Lineup, asked: Asked, key: bytes, deadli
 
 
 def _ranked(
-    names: list[str], arms: list[tuple[float, float, bool]], seeds: Seeds, n: int, deadline: float
+    lineup: Lineup, arms: list[tuple[float, float, bool]], key: bytes, n: int, deadline: float
 ) -> tuple[ModelSample, ...]:
     """The models with their draws, in the order of their rank; of the first ones only, if there is no time for all."""
-    if not names:
+    if not arms:
         return ()
+    names = lineup.names
     alphas, betas, sampled = zip(*arms, strict=True)
     if n == 1 and len(names) <= FEW:
-        first, rows = few_beta_draws(seeds, alphas, betas), None
+        first, rows = few_beta_draws(key, lineup.streams, alphas, betas), None
     else:
-        draws = _draws(seeds, alphas, betas, n, deadline)
+        draws = _draws(stream_seeds(key, lineup.words), alphas, betas, n, deadline)
         first, rows = draws[:, 0].tolist(), draws.tolist() if n > 1 else None
     if not all(sampled):
         for place in range(len(first)):

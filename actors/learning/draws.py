@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from struct import Struct
 from typing import TypeAlias
 
 import numpy as np
@@ -59,6 +60,7 @@ Seeds: TypeAlias = Words
 
 _DIGEST_BYTES = 16
 _WORD = np.dtype("<u8")
+_words_of = Struct("<2Q").unpack
 _DRAW_WORDS = np.uint64(32)
 _EXPONENT_WORD = 30
 _N_ONE = constant(1.0)
@@ -139,18 +141,23 @@ def _small_draws(seeds: Seeds, shapes: Floats, gammas: Floats) -> Floats:
     return expit(alpha - beta)
 
 
-def few_beta_draws(seeds: Seeds, alphas: Sequence[float], betas: Sequence[float]) -> list[float]:
-    """The first of :func:`beta_draws` for each of a few models: the same numbers, sooner.
+def few_beta_draws(
+    key: bytes, streams: Sequence[bytes], alphas: Sequence[float], betas: Sequence[float]
+) -> list[float]:
+    """The first of :func:`beta_draws` for each of a few models, in the selection of ``key``: the same numbers, sooner.
 
-    >>> seeds = stream_seeds(draw_key(7, "s-1"), streams_of([stream_of("elo"), stream_of("glicko")]))
-    >>> [round(draw, 6) for draw in few_beta_draws(seeds, [3.0, 1.0], [1.0, 1.0])]
+    >>> streams = stream_of("elo"), stream_of("glicko")
+    >>> [round(draw, 6) for draw in few_beta_draws(draw_key(7, "s-1"), streams, [3.0, 1.0], [1.0, 1.0])]
     [0.880698, 0.198517]
     """
+    alpha_key, beta_key = _words_of(key)
     draws: list[float] = []
-    for alpha_seed, beta_seed, alpha, beta in zip(*seeds.tolist(), alphas, betas, strict=True):
-        a = gamma_variate(alpha_seed, alpha)
-        b = gamma_variate(beta_seed, beta)
+    for stream, alpha, beta in zip(streams, alphas, betas, strict=True):
+        first, second = _words_of(stream)
+        a = gamma_variate(first ^ alpha_key, alpha)
+        b = gamma_variate(second ^ beta_key, beta)
         if not a or not b:
+            seeds = stream_seeds(key, streams_of(streams))
             return beta_draws(seeds, alphas, betas, 1)[:, 0].tolist()
         draws.append(a / (a + b))
     return draws

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from math import isfinite, sqrt
 
@@ -32,6 +33,12 @@ def seeds_of(seed: int, selection_id: str, *models: str) -> np.ndarray:
 def draws_of(seed: int, selection_id: str, models: list[str], alpha: float, beta: float) -> np.ndarray:
     seeds = seeds_of(seed, selection_id, *models)
     return beta_draws(seeds, [alpha] * len(models), [beta] * len(models), 1)[:, 0]
+
+
+def few_of(
+    seed: int, selection_id: str, models: Sequence[str], alphas: Sequence[float], betas: Sequence[float]
+) -> list[float]:
+    return few_beta_draws(draw_key(seed, selection_id), [stream_of(model) for model in models], alphas, betas)
 
 
 def gamma(seed: int, first: int, shape: float) -> float:
@@ -88,7 +95,7 @@ def test_draw_is_the_same_alone_among_many_and_asked_for_more(
     together = beta_draws(seeds, alphas, betas, n)
     assert together.shape == (len(arms), n)
     assert together[:, :1].tolist() == beta_draws(seeds, alphas, betas, 1).tolist()
-    assert together[:, 0].tolist() == few_beta_draws(seeds, alphas, betas)
+    assert together[:, 0].tolist() == few_of(1, "s", models, alphas, betas)
     for place, (model, alpha, beta) in enumerate(arms):
         alone = beta_draws(seeds_of(1, "s", model), [alpha], [beta], n)
         assert alone[0].tolist() == together[place].tolist()
@@ -96,12 +103,11 @@ def test_draw_is_the_same_alone_among_many_and_asked_for_more(
 
 def test_draws_of_no_models_are_none() -> None:
     assert beta_draws(seeds_of(1, "s"), [], [], 3).shape == (0, 3)
-    assert few_beta_draws(seeds_of(1, "s"), [], []) == []
+    assert few_of(1, "s", [], [], []) == []
 
 
 def test_draws_of_whole_counts_are_those_of_floats() -> None:
-    seeds = seeds_of(1, "s", "m")
-    assert few_beta_draws(seeds, [3], [2]) == few_beta_draws(seeds, [3.0], [2.0])
+    assert few_of(1, "s", ["m"], [3], [2]) == few_of(1, "s", ["m"], [3.0], [2.0])
 
 
 SHAPES = [(1.0, 1.0), (0.5, 0.5), (0.05, 2.0), (3.2, 1.1), (500.0, 700.0), (1e6, 1e6), (1e3, 1e9)]
@@ -130,14 +136,11 @@ def test_draws_of_neighbours_are_uncorrelated() -> None:
     selections, and the seed."""
     n = 10_000
     models = [f"model-{i}" for i in range(n)]
-    one = streams_of([stream_of("m"), stream_of("n")])
+    one = [stream_of("m"), stream_of("n")]
     for alpha, beta in ((1.0, 1.0), (3.0, 2.0)):
         several = beta_draws(seeds_of(3, "s", *models), [alpha] * n, [beta] * n, 2)
         of_two = np.array(
-            [
-                few_beta_draws(stream_seeds(draw_key(3, f"s{i}"), one), [alpha] * 2, [beta] * 2)
-                for i in range(n)
-            ]
+            [few_beta_draws(draw_key(3, f"s{i}"), one, [alpha] * 2, [beta] * 2) for i in range(n)]
         )
         for first, second in (
             (several[:, 0], several[:, 1]),
@@ -165,6 +168,6 @@ def test_draw_keys_of_different_seeds_or_selections_differ(s1: int, s2: int, a: 
 
 @given(names, counts, counts)
 def test_draw_of_any_counts_is_finite_and_between_zero_and_one(model: str, alpha: float, beta: float) -> None:
-    (draw,) = few_beta_draws(seeds_of(1, "s", model), [alpha], [beta])
+    (draw,) = few_of(1, "s", [model], [alpha], [beta])
     assert isfinite(draw)
     assert 0.0 <= draw <= 1.0

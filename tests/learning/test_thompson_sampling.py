@@ -6,7 +6,7 @@ from math import inf
 
 import numpy as np
 
-from handicapper.actors.learning.draws import draw_key, few_beta_draws, stream_of, stream_seeds, streams_of
+from handicapper.actors.learning.draws import draw_key, few_beta_draws, stream_of
 from handicapper.actors.learning.posterior import add_outcome, posterior_parameters
 from handicapper.actors.learning.selection import rank
 
@@ -15,11 +15,11 @@ Evidence = dict[str, tuple[float, float, int]]
 
 
 def select(evidence: Evidence, selection_id: str) -> str:
-    seeds = stream_seeds(draw_key(2024, selection_id), streams_of(map(stream_of, evidence)))
+    key, streams = draw_key(2024, selection_id), [stream_of(model_id) for model_id in evidence]
     posteriors = [
         posterior_parameters(successes, failures, 1.0, 1.0) for successes, failures, _ in evidence.values()
     ]
-    draws = few_beta_draws(seeds, [a for a, _ in posteriors], [b for _, b in posteriors])
+    draws = few_beta_draws(key, streams, [a for a, _ in posteriors], [b for _, b in posteriors])
     return rank(zip(evidence, draws, strict=True))[0][0]
 
 
