@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -27,33 +27,20 @@ from msgspec import Struct
 from ..protocol.errors import ClosedError, StateDamagedError, StateError, StoreFailedError, StoreFullError
 from .log_file import LogFile, Record, SyncFailedError
 from .read_gate import ReadGate
-from .records import number_key, sealed_body
-from .state.id_index import look_up
+from .reading import INDEX, JOURNAL, LOOSE, META, OPEN, QUARANTINE, SETTLED, StoreReads
+from .records import number_key
 from .state_directory import DATA_FILE
 from .structure import check_structure
 
 __all__ = ["LOCK_NAME", "Record", "Settled", "SnapshotWrite", "Store"]
 
-_META: Final = b"meta"
-_JOURNAL: Final = b"journal"
-_OPEN: Final = b"open_markets"
-_SETTLED: Final = b"settled_markets"
-_LOOSE: Final = b"loose_outcomes"
-_INDEX: Final = b"index"
-_QUARANTINE: Final = b"quarantine"
 _MIB: Final = 2**20
-_READ_BATCH: Final = 1024
 _PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Why a write could not even be begun: no room, or no leave. Nothing is in doubt then, and it may be tried again."""
-_READ_BYTES: Final = 256 * 1024
-"""What one reading takes at most, but for a record that is larger: the interpreter is held for as long."""
 LOCK_NAME: Final = "lock.mdb"
 """LMDB's own, for the processes that have the environment open: no part of what is stored."""
 CHECKPOINT_BYTES: Final = 2 * 2**20
 """Journal bytes after which they are taken over from the log."""
-_UNFINISHED: Final = (
-    b"a batch that was not finished, or is damaged: then inputs are missing if it was not the last"
-)
 
 
 class Settled(Struct):
@@ -85,7 +72,7 @@ class SnapshotWrite(Struct):
     """Nothing of an earlier snapshot stays: it was damaged, and this one holds everything."""
 
 
-class Store:
+class Store(StoreReads):
     """An open LMDB environment in ``path``.
 
     Raises:
@@ -94,8 +81,8 @@ class Store:
 
     """
 
-    JOURNAL: Final = _JOURNAL.decode()
-    QUARANTINE: Final = _QUARANTINE.decode()
+    JOURNAL: Final = JOURNAL.decode()
+    QUARANTINE: Final = QUARANTINE.decode()
 
     def __init__(
         self,
@@ -129,13 +116,13 @@ class Store:
                 self._tables = {
                     name: self._env.open_db(name)
                     for name in (
-                        _META,
-                        _JOURNAL,
-                        _OPEN,
-                        _SETTLED,
-                        _LOOSE,
-                        _INDEX,
-                        _QUARANTINE,
+                        META,
+                        JOURNAL,
+                        OPEN,
+                        SETTLED,
+                        LOOSE,
+                        INDEX,
+                        QUARANTINE,
                         models_table.encode(),
                     )
                 }
@@ -172,7 +159,7 @@ class Store:
         """
         unfinished = self.unfinished()
         if unfinished:
-            self._write(lambda txn: self._put_all(txn, _QUARANTINE, unfinished))
+            self._write(lambda txn: self._put_all(txn, QUARANTINE, unfinished))
         self.checkpoint()
         try:
             self._log.begin()
@@ -234,14 +221,14 @@ class Store:
                 return cursor.last() and bytes(cursor.key()) > number_key(seq)
 
         def drop(txn: lmdb.Transaction) -> None:
-            for table in (_SETTLED, _LOOSE):
+            for table in (SETTLED, LOOSE):
                 with txn.cursor(db=self._tables[table]) as cursor:
                     if cursor.set_range(number_key(seq + 1)):
                         while cursor.delete():
                             pass
 
         with self._gate.reading(), self._env.begin() as txn:
-            wanted = left_over(txn, _SETTLED) or left_over(txn, _LOOSE)
+            wanted = left_over(txn, SETTLED) or left_over(txn, LOOSE)
         if wanted:
             self._write(drop)
 
@@ -255,21 +242,21 @@ class Store:
 
         def put(txn: lmdb.Transaction) -> None:
             if snapshot.replaces_all:
-                for table in (_OPEN, _SETTLED, _LOOSE, _INDEX, self._models):
+                for table in (OPEN, SETTLED, LOOSE, INDEX, self._models):
                     txn.drop(self._tables[table], delete=False)
             for key in snapshot.deleted_markets:
-                txn.delete(key, db=self._tables[_OPEN])
-                txn.delete(key, db=self._tables[_SETTLED])
+                txn.delete(key, db=self._tables[OPEN])
+                txn.delete(key, db=self._tables[SETTLED])
             for key, _ in snapshot.settled.markets:
-                txn.delete(key, db=self._tables[_OPEN])
+                txn.delete(key, db=self._tables[OPEN])
             for key, _ in snapshot.open_markets:
-                txn.delete(key, db=self._tables[_SETTLED])
-            self._put_all(txn, _OPEN, snapshot.open_markets)
+                txn.delete(key, db=self._tables[SETTLED])
+            self._put_all(txn, OPEN, snapshot.open_markets)
             self._put_settled(txn, snapshot.settled)
             self._put_all(txn, self._models, snapshot.models)
             if snapshot.index_run is not None:
-                self._put_all(txn, _INDEX, [snapshot.index_run])
-            self._put_all(txn, _META, snapshot.meta)
+                self._put_all(txn, INDEX, [snapshot.index_run])
+            self._put_all(txn, META, snapshot.meta)
 
         self._write(put)
 
@@ -279,8 +266,8 @@ class Store:
 
         def put(txn: lmdb.Transaction) -> None:
             for key in keys:
-                txn.delete(key, db=self._tables[_INDEX])
-            self._put_all(txn, _INDEX, [new])
+                txn.delete(key, db=self._tables[INDEX])
+            self._put_all(txn, INDEX, [new])
 
         self._write(put)
 
@@ -305,15 +292,15 @@ class Store:
         name = table.encode() + b"/" + key[:400]
 
         def put(txn: lmdb.Transaction) -> None:
-            self._put_all(txn, _QUARANTINE, [(name, reason.encode() + b"\0" + value)])
+            self._put_all(txn, QUARANTINE, [(name, reason.encode() + b"\0" + value)])
             if move:
                 txn.delete(key, db=self._tables[table.encode()])
 
         self._write(put)
 
     def _put_settled(self, txn: lmdb.Transaction, settled: Settled) -> None:
-        self._put_all(txn, _SETTLED, settled.markets)
-        self._put_all(txn, _LOOSE, settled.loose)
+        self._put_all(txn, SETTLED, settled.markets)
+        self._put_all(txn, LOOSE, settled.loose)
 
     def _put_all(
         self, txn: lmdb.Transaction, table: bytes, records: list[tuple[bytes, bytes]], append: bool = False
@@ -338,7 +325,7 @@ class Store:
         while True:
             try:
                 with self._env.begin(write=True) as txn:
-                    self._put_all(txn, _JOURNAL, tail, append=True)
+                    self._put_all(txn, JOURNAL, tail, append=True)
                     work(txn)
                 break
             except lmdb.MapFullError:
@@ -375,165 +362,6 @@ class Store:
             "What was acknowledged is safe: mend the cause and open it again"
         )
         return self.failed
-
-    # ------------------------------------------------------------------ read
-
-    def tables(self) -> list[str]:
-        """Names of all tables but the journal."""
-        return [name.decode() for name in self._tables if name != _JOURNAL]
-
-    def records(self, table: str) -> Iterator[Record]:
-        """Every record of one of them."""
-        return self._scan(table.encode(), b"")
-
-    def unfinished(self) -> list[Record]:
-        """Records for the quarantine: of batches in the log that are not whole."""
-        return sorted(
-            (b"log/" + where.encode(), _UNFINISHED + b"\0" + data) for where, data in self._log.unfinished
-        )
-
-    def meta(self, key: bytes) -> bytes | None:
-        """A record about the whole."""
-        return self._get(_META, key)
-
-    def model(self, key: bytes) -> bytes | None:
-        """A model's record."""
-        return self._get(self._models, key)
-
-    def models(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every model's record."""
-        return self._scan(self._models, b"")
-
-    def open_markets(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every market with something pending."""
-        return self._scan(_OPEN, b"")
-
-    def settled_markets(self, ordinal: int = 0) -> Iterator[tuple[bytes, bytes]]:
-        """Every settled market from an ordinal on, in order of arrival."""
-        return self._scan(_SETTLED, number_key(ordinal))
-
-    def settled_market(self, ordinal: int) -> bytes | None:
-        """One settled market."""
-        return self._get(_SETTLED, number_key(ordinal))
-
-    def loose_outcomes(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every record of loose outcomes, in order of arrival."""
-        return self._scan(_LOOSE, b"")
-
-    def loose_outcomes_at(self, ordinal: int) -> tuple[bytes, bytes] | None:
-        """The record of loose outcomes that holds an ordinal, if one does: the last that does not begin after it."""
-        wanted = number_key(ordinal)
-        with self._gate.reading(), self._env.begin(db=self._tables[_LOOSE]) as txn, txn.cursor() as cursor:
-            if cursor.set_range(wanted) and cursor.key() == wanted:
-                return wanted, cursor.value()
-            # Behind the last one set_range leaves the cursor nowhere, and the last one is it.
-            found = cursor.prev() if cursor.key() else cursor.last()
-            return (cursor.key(), cursor.value()) if found else None
-
-    def runs(self) -> list[tuple[bytes, bytes]]:
-        """Every run of the id index."""
-        return list(self._scan(_INDEX, b""))
-
-    def run_keys(self) -> list[bytes]:
-        """The key of every run, without reading them."""
-        with self._gate.reading(), self._env.begin(db=self._tables[_INDEX]) as txn, txn.cursor() as cursor:
-            return list(cursor.iternext(values=False))
-
-    def run(self, key: bytes) -> bytes | None:
-        """One run of the id index."""
-        return self._get(_INDEX, key)
-
-    def find_ordinals(self, numbers: list[int]) -> dict[int, list[int]]:
-        """Ordinals of the settled markets the index knows for each fingerprint, read in place."""
-        found: dict[int, list[int]] = {number: [] for number in numbers}
-        with (
-            self._gate.reading(),
-            self._env.begin(db=self._tables[_INDEX], buffers=True) as txn,
-            txn.cursor() as cursor,
-        ):
-            for run in cursor.iternext(keys=False):
-                rows = sealed_body(run)
-                for number in numbers:
-                    found[number].extend(look_up(rows, number))
-        return found
-
-    def read_journal(self, seq: int) -> Iterator[Record]:
-        """Journal records from the one that holds ``seq``, or the first after it."""
-        last, start = b"", self._key_before(seq)
-        while True:
-            checkpoints = self._checkpoints
-            for record in self._scan(_JOURNAL, start):
-                if record[0] > last:
-                    last = record[0]
-                    yield record
-            with self._tail_changing:
-                tail = list(self._tail)
-                if checkpoints == self._checkpoints:
-                    break
-            start = last or start  # meanwhile something was taken over: it is to be found there
-        yield from (record for record in tail if record[0] > last)
-
-    def _key_before(self, seq: int) -> bytes:
-        """The key of the record that the environment may have ``seq`` in, or of the first after it."""
-        with self._gate.reading(), self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
-            key = number_key(seq)
-            if not cursor.set_range(key):
-                return bytes(cursor.key()) if cursor.last() else key
-            found = bytes(cursor.key())
-            return bytes(cursor.key()) if found != key and cursor.prev() else found
-
-    def last_journal_record(self) -> Record | None:
-        """The newest journal record."""
-        with self._tail_changing:
-            if self._tail:
-                return self._tail[-1]
-        with self._gate.reading(), self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
-            return (cursor.key(), cursor.value()) if cursor.last() else None
-
-    def _last_taken_over(self) -> bytes:
-        """The key of the newest journal record in the environment."""
-        with self._gate.reading(), self._env.begin(db=self._tables[_JOURNAL]) as txn, txn.cursor() as cursor:
-            return bytes(cursor.key()) if cursor.last() else b""
-
-    def quarantined(self) -> list[str]:
-        """What was set aside, each with its reason."""
-        items: list[str] = []
-        for key, value in self._scan(_QUARANTINE, b""):
-            table, _, name = key.partition(b"/")
-            shown = str(int.from_bytes(name, "big")) if len(name) == 8 else name.decode(errors="replace")
-            items.append(f"{table.decode()} {shown}: {value.partition(bytes(1))[0].decode(errors='replace')}")
-        return items
-
-    def sizes(self) -> Mapping[str, int]:
-        """Bytes of the map and of its used part."""
-        info = self._env.info()
-        used = (info["last_pgno"] + 1) * self._env.stat()["psize"]
-        return {"map_bytes": info["map_size"], "used_bytes": used}
-
-    def _get(self, table: bytes, key: bytes) -> bytes | None:
-        with self._gate.reading(), self._env.begin(db=self._tables[table]) as txn:
-            return txn.get(key)
-
-    def _scan(self, table: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """All records from a key on, read in short transactions so that a long scan blocks nobody."""
-        key, skip = start, False
-        while True:
-            with self._gate.reading(), self._env.begin(db=self._tables[table]) as txn, txn.cursor() as cursor:
-                batch: list[tuple[bytes, bytes]] = []
-                size, more = 0, False
-                if cursor.set_range(key) if key else cursor.first():
-                    if skip and cursor.key() == key and not cursor.next():
-                        return
-                    for item in cursor:
-                        batch.append(item)
-                        size += len(item[1])
-                        if len(batch) == _READ_BATCH or size >= _READ_BYTES:
-                            more = True
-                            break
-            yield from batch
-            if not more:
-                return
-            key, skip = batch[-1][0], True
 
     def close(self) -> None:
         """Close the environment; safe to call twice."""
