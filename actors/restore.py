@@ -171,6 +171,8 @@ def _load_snapshot(store: Store, restored: Restored) -> set[str]:
             restored.states[model.model_id] = ModelState.from_record(model, book.rules_at(book.seq))
             if model.applied_seq < restored.told_seq.get(model.model_id, 0):
                 stale.add(model.model_id)  # written without something it had been told: its history has it
+            elif model.applied_seq > record.seq:
+                stale.add(model.model_id)  # rebuilt ahead of the cut: its rules may not be those of the cut
         missing = book.controls.keys() - restored.states.keys() - stale
         if missing:
             raise DamagedRecordError(f"no record of model {min(missing)!r}")
