@@ -15,6 +15,8 @@ from .memory_lmdb import Crash, Disk, Environment
 from .oracle import Oracle
 from .simulation import SimulationError, run_seed
 
+FOUND = (1308,)
+"""1308: a model rebuilt past the cut of a snapshot being taken came back from it under the rules of the cut."""
 STEPS = 200
 SEEDS_PER_TEST = 50
 
@@ -29,6 +31,13 @@ def test_simulated_learner_loses_nothing_and_counts_nothing_twice(first: int) ->
     assert figures.crashes > SEEDS_PER_TEST
     assert figures.acknowledged > 20 * SEEDS_PER_TEST
     assert min(figures.duplicates, figures.refused, figures.snapshots) > SEEDS_PER_TEST
+    assert (figures.lost, figures.double) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_seed_that_once_found_something_finds_nothing(seed: int) -> None:
+    figures = Figures()
+    run_seed(seed, STEPS, figures)
     assert (figures.lost, figures.double) == (0, 0)
 
 
