@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "log is let go before all of it is taken over",
         "actors/store.py",
-        "                    self._put_all(txn, _JOURNAL, tail, append=True)\n",
-        "                    self._put_all(txn, _JOURNAL, tail[1:], append=True)\n",
+        "                    self._put_all(txn, JOURNAL, tail, append=True)\n",
+        "                    self._put_all(txn, JOURNAL, tail[1:], append=True)\n",
         (SIMULATION,),
     ),
     Mutant(
