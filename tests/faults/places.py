@@ -45,10 +45,15 @@ def count(server: ForkServer, lives: Lives, names: tuple[str, ...], directory: P
     return strace.counts_by_thread(log, names, str(directory))
 
 
+def log_of(path: Path) -> Path:
+    """Where strace says what it did to the process that works in a directory."""
+    return path.with_name(path.name + ".strace")
+
+
 def inject(name: str, what: str, path: Path) -> list[str]:
     """Options of strace that do something to a call. The job's own writes, which say what it does, are spared."""
     only = ["-P", str(path / "handicapper.json.new")] if name == "write" else []
-    return ["-o", "/dev/null", *only, "-e", f"trace={name}", "-e", f"inject={name}:{what}"]
+    return ["-o", str(log_of(path)), *only, "-e", f"trace={name}", "-e", f"inject={name}:{what}"]
 
 
 def choose(counts: dict[str, int], name: str, chance: random.Random) -> list[int]:

@@ -35,6 +35,9 @@ class Row(NamedTuple):
     inputs: int
     per_second: float
     rss_mib: float
+    """With the pages of LMDB's map that were read, which the kernel takes back when it wants them."""
+    own_mib: float
+    """Without those."""
     fds: int
     threads: int
     segments: int
@@ -56,7 +59,7 @@ class Rule(NamedTuple):
 
 
 RULES = [
-    Rule("RSS (MiB)", lambda row: row.rss_mib, 1.10, 24.0),
+    Rule("memory of its own (MiB)", lambda row: row.own_mib, 1.10, 16.0),
     Rule("file descriptors", lambda row: row.fds, 1.0, 2.0),
     Rule("threads", lambda row: row.threads, 1.0, 0.0),
     Rule("segments of the log", lambda row: row.segments, 1.0, 1.0),
@@ -80,6 +83,7 @@ def look(daemon: Daemon, state: Path, load: Load, began: float, before: Row | No
         inputs,
         (inputs - earlier) / (seconds - since),
         int(status["VmRSS"].split()[0]) / 1024,
+        int(status["RssAnon"].split()[0]) / 1024,
         len(os.listdir(f"/proc/{daemon.pid}/fd")),
         int(status["Threads"]),
         len(segments),

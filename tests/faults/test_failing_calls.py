@@ -18,7 +18,7 @@ import pytest
 
 from . import strace
 from .conftest import ForkServer, Job
-from .places import ALL, LIVES, SEED, Lives, choose, count, inject
+from .places import ALL, LIVES, SEED, Lives, choose, count, inject, log_of
 from .reconciling import SETTINGS, acknowledged, doubtful, last_step, reconcile
 
 FAULTS = (
@@ -46,11 +46,7 @@ def faults() -> Iterator[Counter[str]]:
     print(f"\ncalls that failed, of which path: {dict(sorted(counted.items()))}, {counted.total()} in all")
 
 
-CASES = (
-    [(lives, lasting) for lives in LIVES for lasting in (False, True)]
-    if ALL
-    else [(LIVES[0], False), (LIVES[3], True)]
-)
+CASES = [(LIVES[0], False), (LIVES[3], True), *([(LIVES[1], True), (LIVES[2], False)] if ALL else [])]
 
 
 @pytest.mark.parametrize(("lives", "lasting"), CASES, ids=str)
@@ -72,17 +68,19 @@ def test_failed_call_ends_the_acknowledging_by_name_and_loses_nothing(
                 from_life=lives.from_life,
                 passes=not lasting,
             )
-            _check_named(job, (name, error, number, job.messages[-3:]))
+            # An unlink is the last thing of all; and what the store has no room to take over stays in the log.
+            may_finish = name == "unlink" or error == "ENOSPC" or "INJECTED" not in log_of(path).read_text()
+            _check_named(job, may_finish, (name, error, number, job.messages[-3:]))
             faults[f"{error} of {name}"] += any("failed" in message for message in job.messages)
             set_aside = reconcile(fork_server, path, SEED, acknowledged(job), doubtful(job))
             assert set_aside == (), (name, error, number)
 
 
-def _check_named(job: Job, what: Any) -> None:
-    """Failed by a name, and accepting nothing since, or all again after a full disk; or it was of no consequence."""
+def _check_named(job: Job, may_finish: bool, what: Any) -> None:
+    """Failed by a name, and accepting nothing since, or everything again after a full disk."""
     assert job.status == 0, what
     said = {key: value for message in job.messages for key, value in message.items()}
-    if "finished" in said or "recovered" in said:
+    if "recovered" in said or (may_finish and "finished" in said):
         return
     assert said["failed"] in ("STORE_FAILED", "STORE_FULL", "STATE_ERROR"), what
     if not said["opening"] and last_step(job) != "close":
