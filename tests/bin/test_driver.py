@@ -50,7 +50,7 @@ class RecordingLearner:
         self.batches = 0
         self.answers = answers or {}
 
-    def process_checked_nowait(self, predictions: list[Prediction]) -> Future:
+    def process_signals_nowait(self, predictions: list[Prediction]) -> Future:
         self.taken += [p.prediction_id for p in predictions]
         return self._answer(len(predictions), [decision(p) for p in predictions])
 
