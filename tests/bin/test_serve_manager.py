@@ -80,10 +80,11 @@ class Driven:
     def __init__(self, ready: int) -> None:
         self.ready = ready
         self.threads: set[int] = set()
+        self.asked: list[int] = []
         self.done = asyncio.Event()
 
     def run_ready(self, turns: int, /) -> bool:
-        assert turns == TURNS_MAX
+        self.asked.append(turns)
         self.threads.add(threading.get_ident())
         self.ready = max(self.ready - turns, 0)
         if not self.ready:
@@ -106,6 +107,7 @@ def test_turns_go_on_until_there_are_none_and_others_have_theirs_in_between() ->
             others.append(driven.ready)
             await asyncio.sleep(0)
         assert len(set(others)) >= 4
+        assert set(driven.asked) == {TURNS_MAX}
 
     asyncio.run(run())
 
@@ -120,6 +122,24 @@ def test_a_call_from_another_thread_is_answered_on_the_loop() -> None:
         threading.Thread(target=turns.wake).start()
         await asyncio.wait_for(driven.done.wait(), 30)
         assert driven.threads == {threading.get_ident()}
+
+    asyncio.run(run())
+
+
+def test_what_was_woken_for_has_its_turn_and_then_the_loop_writes_before_the_others_have_theirs() -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        driven = Driven(0)
+        turns = Turns(loop, fail)
+        turns.drive(driven)
+        await driven.done.wait()
+        driven.asked.clear()
+        driven.done.clear()
+        driven.ready = 2
+        turns.wake()
+        loop.call_soon(lambda: driven.asked.append(0))  # an answer, posted meanwhile
+        await driven.done.wait()
+        assert driven.asked == [1, 0, TURNS_MAX]
 
     asyncio.run(run())
 
