@@ -34,6 +34,7 @@ __all__ = [
     "TOPICS",
     "AsOf",
     "Hello",
+    "LetterIds",
     "MarketResolvedParams",
     "ModelAsOf",
     "ModelIds",
@@ -63,6 +64,7 @@ Time: TypeAlias = Annotated[int, Meta(description=TIME_EXPECTED)]
 Probability: TypeAlias = Annotated[float, Meta(description=PROBABILITY_EXPECTED)]
 Money: TypeAlias = Annotated[str | int, Meta(description=MONEY_EXPECTED)] | None
 Ids: TypeAlias = Annotated[list[Id], Meta(description="an array of model ids")]
+Letters: TypeAlias = Annotated[list[int], Meta(description="an array of ids of dead letters")]
 Topics: TypeAlias = Annotated[list[str], Meta(description=f"an array of some of: {', '.join(TOPICS)}")]
 Items: TypeAlias = Annotated[
     list[msgspec.Raw], Meta(description="an array of items, each a map or an array of params")
@@ -224,6 +226,12 @@ class Reset(Struct, frozen=True, kw_only=True):
 
     model_id: Id
     reason: Text = ""
+
+
+class LetterIds(Struct, frozen=True, kw_only=True):
+    """Dead letters to be tried again; None is all of them."""
+
+    ids: Letters | None = None
 
 
 class Subscribe(Struct, frozen=True, kw_only=True):

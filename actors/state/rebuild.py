@@ -16,7 +16,25 @@ from .events import Counted, ModelEvent, RulesChanged
 from .market import Market, Ticket
 from .model_state import ModelState
 
-__all__ = ["model_history", "rebuild_model"]
+__all__ = ["Poison", "model_history", "rebuild_model"]
+
+
+class Poison(str):
+    """What is told of an event that could not be folded; the text says all of it."""
+
+    __slots__ = ("error", "event")
+
+    event: str
+    """The event, and the input it is of."""
+    error: str
+
+    @classmethod
+    def of(cls, seq: int, event: ModelEvent, error: Exception) -> Poison:
+        """What to tell of an event of input ``seq``."""
+        shown, raised = f"input {seq}: {event!r:.200}", repr(error)
+        poison = cls(f"{shown}: {raised}")
+        poison.event, poison.error = shown, raised
+        return poison
 
 
 def model_history(model_id: str, markets: Iterable[Market]) -> list[Ticket]:
@@ -30,7 +48,7 @@ def rebuild_model(
     controls: Iterable[tuple[int, Control]],
     rules_history: list[tuple[int, LearningRules]],
     applied_seq: int,
-    on_poison: Callable[[str], object] | None = None,
+    on_poison: Callable[[Poison], object] | None = None,
 ) -> ModelState:
     """Fold a model's tickets (from all its markets, in any order), pauses, resets and rules.
 
@@ -60,7 +78,7 @@ def rebuild_model(
         except Exception as error:
             if on_poison is None:
                 raise
-            on_poison(f"input {seq}: {event!r:.200}: {error!r}")
+            on_poison(Poison.of(seq, event, error))
     state.applied_seq = applied_seq
     return state
 

@@ -120,13 +120,21 @@ class BatchRun(Slot):
         refused = tuple((i, result) for i, result in enumerate(results) if isinstance(result, Exception))
         if self._msgid is None:
             for index, error in refused:
-                session.answer_error(None, error, method, bytes(self._raws[index]))
+                session.answer_error(None, error, method, self._refused(self._raws[index]))
         elif self._signals:
             decisions = tuple(None if isinstance(result, Exception) else result for result in results)
             session.answer(self._msgid, SignalBatch(decisions=decisions, errors=refused))
         else:
             session.answer(self._msgid, self._batch_result(refused))
         session.leave(1, self._size_bytes)
+
+    def _refused(self, raw: Any) -> Any:
+        """An item to be kept as a dead letter: the message, so that it can be tried again, if it is a right one."""
+        try:
+            (message,) = checked_messages([self._route.item_decoder.decode(raw)])
+        except HandicapperError:
+            return bytes(raw)
+        return bytes(raw) if isinstance(message, HandicapperError) else message
 
     def _batch_result(self, refused: tuple[tuple[int, Exception], ...]) -> BatchResult:
         receipts = [result for result in self._results if not isinstance(result, Exception)]

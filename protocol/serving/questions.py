@@ -234,6 +234,17 @@ def _snapshot(session: Session, msgid: MsgId, _params: p.NoParams, _size_bytes: 
     _when_done(session, msgid, session.service.backend.snapshot_nowait())
 
 
+def _restart(session: Session, msgid: MsgId, params: p.ModelName, _size_bytes: int) -> None:
+    _room(session)
+    _when_done(session, msgid, session.service.backend.restart_nowait(params.model_id))
+
+
+def _replay(session: Session, params: p.LetterIds) -> Any:
+    if params.ids is not None:
+        check_items("ids", len(params.ids), session.service.limits.batch_items_max)
+    return session.service.backend.replay_dead_letters(params.ids)
+
+
 def _pause(session: Session, params: p.Pause) -> Pending:
     return session.service.backend.pause_nowait(params.model_id, params.until, params.reason)
 
@@ -267,5 +278,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "pause": _control(_pause),
     "resume": _control(_resume),
     "reset": _control(_reset),
+    "restart": _restart,
+    "replay_dead_letters": _slow(_replay),
 }
 """(session, msgid, params) → answers, now or once it is known. A HandicapperError raised is the answer."""
