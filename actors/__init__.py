@@ -12,6 +12,8 @@ from .learner import Learner
 from .settings_change import SettingsChange
 from .verify import verify_state
 from .watching import (
+    ActorRecovered,
+    ActorStuck,
     LearnerEvent,
     ModelFailed,
     ModelPaused,
@@ -22,6 +24,8 @@ from .watching import (
 )
 
 __all__ = [
+    "ActorRecovered",
+    "ActorStuck",
     "Learner",
     "LearnerEvent",
     "ModelFailed",

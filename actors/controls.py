@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from ..config import Settings, check_settings
 from ..protocol.errors import reason_of
-from ..protocol.messages import BackupReceipt, DeadLetter, Receipt, SnapshotReceipt, Statistics, VerifyReport
+from ..protocol.messages import (
+    BackupReceipt,
+    DeadLetter,
+    DeadLetterReplay,
+    Receipt,
+    RestartReceipt,
+    SnapshotReceipt,
+    Statistics,
+    VerifyReport,
+)
 from ..protocol.validation import check_id, check_text, check_time
 from .backup import backup_learner
 from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
+from .letters import held_input
 from .monitoring import letters_of, statistics_of
+from .replaying import replay_letters, restart_model
 from .requests import TakeSnapshot
+from .runtime.watchdog import Pulse
 from .settings_change import SettingsChange
 from .state.entries import PauseModel, ResetModel, ResumeModel
 from .state.intake import Submission
@@ -78,6 +90,24 @@ class Controls:
     def reset_nowait(self, model_id: str, reason: str = "") -> Reply[Receipt]:
         """The same without waiting."""
         return self._control(_reset(model_id, reason))
+
+    def restart(self, model_id: str, *, timeout: float = TIMEOUT_SECONDS) -> RestartReceipt:
+        """Bring back a model that was given up: rebuilt from its whole history, its restarts forgotten.
+
+        For one that was not given up nothing is done, and ``restarted`` is false.
+
+        Raises:
+            UnknownModelError: it was never seen.
+            ModelFailedError: it cannot be rebuilt; it stays given up.
+
+        """
+        return self.restart_nowait(model_id).get(timeout)
+
+    def restart_nowait(self, model_id: str) -> Reply[RestartReceipt]:
+        """The same without waiting."""
+        self._engine.check_open()
+        self._engine.settle(TIMEOUT_SECONDS)
+        return restart_model(self._engine, model_id)
 
     def snapshot(self, *, timeout: float = TIMEOUT_SECONDS) -> SnapshotReceipt:
         """Write a snapshot of everything up to now; restart replays only what comes after it.
@@ -150,7 +180,28 @@ class Controls:
 
     def add_dead_letter(self, recipient: str, reason: BaseException, message: object) -> None:
         """Keep a message that could not be taken in and whose sender cannot be told, with the reason."""
-        self._engine.dead_letters.add(recipient, reason_of(reason), message, 1)
+        self._engine.dead_letters.add(
+            recipient, reason_of(reason), message, 1, held_input(recipient, message)
+        )
+
+    def replay_dead_letters(
+        self, ids: Iterable[int] | None = None, *, timeout: float = TIMEOUT_SECONDS
+    ) -> DeadLetterReplay:
+        """Try dead letters again (None: all that are kept), oldest first.
+
+        An input goes through the ordinary door, where repeating it is safe. Of an event that could not be folded the
+        model is rebuilt, with the event if it can be folded now. What succeeds is no dead letter any more.
+
+        Raises:
+            InvalidValueError: ``ids`` are no ids.
+
+        """
+        return replay_letters(self._engine, ids, timeout)
+
+    def expect_pulse(self, name: str) -> Pulse:
+        """Report ``name``, such as an event loop, as stuck unless the result's ``beat`` is called more often than
+        every ``supervision.stuck_after_secs``; until its ``end`` is. From any thread."""
+        return self._engine.vigil.watchdog.expect_pulse(name)
 
     def verify(self) -> VerifyReport:
         """Check everything stored, as :func:`.verify.verify_state` does, while inputs go on.

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from ..config import Settings, default_settings
-from ..protocol.errors import ClosedError, HandicapperError
+from ..protocol.errors import ClosedError, HandicapperError, StoreFailedError, reason_of
 from .calls import Admission, Reply
-from .journal import Journal
+from .journal import Journal, JournalBatch
+from .letters import set_aside
 from .log import get_logger
 from .persister import Open, PersisterActor, Retry
-from .requests import TakeSnapshot
+from .requests import StoreBroken, TakeSnapshot
 from .restore import Restored
 from .roster import Roster
 from .router import RouterActor
@@ -24,12 +27,14 @@ from .runtime.failure import Failure
 from .runtime.ref import PooledRef
 from .runtime.supervision import start_in_order, stop_in_reverse
 from .runtime.timers import TimerHandle, Timers
+from .runtime.watchdog import LOOKS_PER_PERIOD
 from .selector import Scatter, SelectorActor
 from .sending import Sending
 from .settings_change import SettingsChange, change_settings, settings_following
 from .state.entries import RulesInForce
 from .state_directory import StateDirectory
 from .supervisor import SupervisorActor
+from .vigil import Vigil
 from .watching import Watchers
 
 __all__ = ["Engine"]
@@ -60,7 +65,9 @@ class Engine(Sending):
         create: bool,
         accept_loss: bool,
         wake: Callable[[], object] | None = None,
+        future_inputs: bool = False,
     ) -> None:
+        self._future_inputs = future_inputs
         self._settings_given = settings is not None
         self.settings = settings = default_settings() if settings is None else settings
         self.clock = clock
@@ -107,7 +114,11 @@ class Engine(Sending):
         self.timers.start()
         limits, mailbox = self.settings.limits, self.settings.limits.mailbox_messages_max
         self.persister = PersisterActor.start_on(
-            self._blocking[0], limits.batch_inputs_max, name="persister", messages_max=2 * mailbox + 1024
+            self._blocking[0],
+            limits.batch_inputs_max,
+            name="persister",
+            messages_max=2 * mailbox + 1024,
+            on_failure=self._persister_failed,
         )
         self._started.append(self.persister)
         table = self.directory.table_of(self.settings.persistence.db_table, self._settings_given)
@@ -119,10 +130,12 @@ class Engine(Sending):
         self._start_others(restored)
         self._follow_rules(restored)
         self._snapshot_timer = self._every_save_interval()
+        self._watch_over_actors()
         self.replayed = restored.replayed
         self.quarantined = tuple(self.store.quarantined())
-        for model_id, text in restored.poison:
-            self.dead_letters.add(f"model/{model_id}", "poison: not folded", text, 1)
+        for model_id in dict(restored.poison):
+            texts = [text for model, text in restored.poison if model == model_id]
+            set_aside(self.dead_letters, model_id, texts, 1)
         self.opened_in_seconds = self.clock.monotonic() - began
         _log.info(
             "opened",
@@ -142,7 +155,7 @@ class Engine(Sending):
             self.router = RouterActor.start_on(
                 self.pool if self.driven else self._blocking[2],
                 restored,
-                settings,
+                _without_future_bound(settings) if self._future_inputs else settings,
                 self.roster,
                 self.persister,
                 self.journal,
@@ -190,11 +203,34 @@ class Engine(Sending):
     def _model_failed(self, failure: Failure) -> None:
         self.supervisor.post(failure)
 
+    def _persister_failed(self, failure: Failure) -> None:
+        """Something else than a write failed, which the journal settles itself: what was handed over is half done."""
+        error = StoreFailedError(
+            f"the persister failed: {reason_of(failure.exception)}; nothing more is acknowledged. What was is safe: "
+            "open the state directory again"
+        )
+        _log.critical("the persister failed", error=reason_of(failure.exception))
+        persister: Any = self.persister.cell.actor
+        if persister.journal.failure is None:
+            persister.journal.failure = error
+        for message in failure.messages:
+            if isinstance(message, JournalBatch):
+                for reply, _ in message.replies:
+                    reply.set_exception((StoreFailedError, error, None))
+        self.router.post(StoreBroken(error))
+        failure.resume(retry=False)
+
     def _every_save_interval(self) -> TimerHandle:
         return self.timers.call_every(self.settings.persistence.save_interval_secs, self._snapshot_due)
 
     def _retry_later(self) -> None:
         self.timers.call_after(RETRY_SECONDS, lambda: self.persister.post(Retry()))
+
+    def _watch_over_actors(self) -> None:
+        after = self.settings.supervision.stuck_after_secs
+        self.vigil = Vigil(self.clock, after, self._started, self.roster, self.pool, self.watchers)
+        if after > 0:
+            self.timers.call_every(after / LOOKS_PER_PERIOD, self.vigil.look)
 
     def _snapshot_due(self) -> None:
         self.router.post(TakeSnapshot())
@@ -267,3 +303,7 @@ class Engine(Sending):
         if late or not all(ended):
             names = ", ".join(sorted(ref.actor_urn for ref in late)[:10])
             _log.error("did not stop in time", actors=names, timeout_seconds=timeout)
+
+
+def _without_future_bound(settings: Settings) -> Settings:
+    return replace(settings, limits=replace(settings.limits, future_seconds_max=0.0))

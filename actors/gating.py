@@ -2,7 +2,8 @@
 
 Asking down while holding the turn keeps the order of inputs: what was submitted after a signal is numbered
 after it. An idle model answers in place; one that has mail works it off first, on this thread. A model that
-is being rebuilt is not waited for: its signals are refused and recorded, to be scored all the same.
+is being rebuilt is not waited for, nor one that has not answered its last signals yet: its signals are refused
+and recorded, to be scored all the same.
 """
 
 from __future__ import annotations
@@ -63,17 +64,25 @@ def _gates_of(
         blank = ModelState(model_id, rules)
         return [views.decide_gate(blank, confidence, at) for confidence, at in signals]
     if model_id not in roster.failed:
-        gates = _ask(ref, AskGate(signals))
+        gates = _ask(ref, AskGate(signals), model_id, roster)
         if gates is not None:
             return gates
-    status = roster.status_of(model_id)
-    reason = "failed" if status == "failed" else "restarting"
+    if model_id in roster.failed:
+        reason = "failed"
+    else:
+        reason = (
+            "not_answering" if model_id in roster.unanswered or model_id in roster.stuck else "restarting"
+        )
     return [views.refuse(reason, views.initial_params(rules), 0)] * len(signals)
 
 
-def _ask(ref: ModelRef, question: AskGate) -> list[Gate] | None:
-    """The model's answer; None if it cannot give one now."""
-    cell = ref.cell
+def _ask(ref: ModelRef, question: AskGate, model_id: str, roster: Roster) -> list[Gate] | None:
+    """The model's answer; None if it cannot give one now. It is waited for once until it has caught up."""
+    cell, unanswered = ref.cell, roster.unanswered
+    if unanswered and (late := unanswered.get(model_id)) is not None:
+        if not late.is_set():
+            return None
+        del unanswered[model_id]
     try:
         answer = cell.ask_idle(question)
         if answer is not NOT_IDLE:
@@ -82,8 +91,12 @@ def _ask(ref: ModelRef, question: AskGate) -> list[Gate] | None:
             return None
         future: LeanFuture[list[Gate]] = LeanFuture(cell)
         cell.put(Envelope(question, future))
-        return future.get(timeout=GATE_SECONDS_MAX)
-    except (pykka.Timeout, pykka.ActorDeadError, BusyError):
+        try:
+            return future.get(timeout=GATE_SECONDS_MAX)
+        except pykka.Timeout:
+            unanswered[model_id] = future
+            return None
+    except (pykka.ActorDeadError, BusyError):
         return None
     except Exception as error:  # noqa: BLE001  # one model's fault must not become the router's
         cell.scheduler.dead_letters.add(cell.name, f"raised {reason_of(error)}", question, 1)

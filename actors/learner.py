@@ -48,6 +48,8 @@ class Learner(Recording, Asking, Controls):
             journal then have no thread: ``wake()`` is called, in whichever thread brings work and at most once
             until then, to have :meth:`run_ready` called. Calls that wait take turns too, so that all works as
             ever from the loop's own thread, from construction to :meth:`close`.
+        future_inputs: take inputs dated any time after now, whatever ``limits.future_seconds_max`` says; for
+            whoever replays recorded inputs.
 
     Raises:
         SettingsError: the settings are wrong; every problem is listed.
@@ -66,9 +68,12 @@ class Learner(Recording, Asking, Controls):
         create: bool = True,
         accept_loss: bool = False,
         wake: Callable[[], object] | None = None,
+        future_inputs: bool = False,
     ) -> None:
         checked = None if settings is None else check_settings(settings)
-        self._engine = Engine(state_dir, checked, clock or SystemClock(), create, accept_loss, wake)
+        self._engine = Engine(
+            state_dir, checked, clock or SystemClock(), create, accept_loss, wake, future_inputs
+        )
 
     # -------------------------------------------------------------- lifetime
 

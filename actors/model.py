@@ -9,11 +9,21 @@ from msgspec import Struct
 
 from .records import encode, seal
 from .runtime.actor import PooledActor
+from .runtime.future import LeanFuture
 from .state import views
 from .state.delivery import Delivery
 from .state.model_state import ModelState
 
-__all__ = ["AskGate", "AskRecord", "AskView", "HistoryTooShortError", "ModelActor"]
+__all__ = [
+    "AskGate",
+    "AskRecord",
+    "AskView",
+    "BroughtBackActor",
+    "BroughtBackError",
+    "FoldAgain",
+    "HistoryTooShortError",
+    "ModelActor",
+]
 
 
 class HistoryTooShortError(Exception):
@@ -21,6 +31,10 @@ class HistoryTooShortError(Exception):
 
     Not a failure: it travels as one, because what follows is the same.
     """
+
+
+class BroughtBackError(Exception):
+    """An operator wants a model back that was given up: it has to be rebuilt. No failure either."""
 
 
 class AskView(Struct, frozen=True):
@@ -38,6 +52,17 @@ class AskGate(Struct, frozen=True):
     """Signals to be gated at this place in the mailbox: (confidence, predicted_at)."""
 
     signals: list[tuple[float, int]]
+
+
+class FoldAgain:
+    """The model is to be rebuilt from its history, now that what could not be folded perhaps can."""
+
+    __slots__ = ("asked", "done")
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.done: LeanFuture[None] = LeanFuture()
+        """Set once it is."""
 
 
 class ModelActor(PooledActor):
@@ -61,4 +86,21 @@ class ModelActor(PooledActor):
         if kind is AskRecord:
             key = self.state.model_id.encode()
             return key, seal(key, encode(self.state.to_record()))
+        if kind is FoldAgain:
+            return self._fold_again(message)
         raise TypeError(f"a model cannot handle {message!r:.200}")
+
+    def _fold_again(self, message: FoldAgain) -> None:
+        """Have this actor replaced by a rebuilt one, which is handed the message again and answers it."""
+        if not message.asked:
+            message.asked = True
+            raise HistoryTooShortError(self.state.model_id)
+        message.done.set()
+
+
+class BroughtBackActor(ModelActor):
+    """Stands for a model until it is rebuilt: takes its mail, and handles none of it."""
+
+    def on_start(self) -> None:
+        """Ask for the one that takes its place."""
+        raise BroughtBackError(self.state.model_id)

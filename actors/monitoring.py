@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..protocol.errors import ClosedError
-from ..protocol.messages import DeadLetter, Statistics
+from ..protocol.messages import DeadLetter, Statistics, StuckActor
 from .engine import Engine
 from .journal import Journal
 
@@ -56,6 +56,10 @@ def statistics_of(engine: Engine) -> Statistics:
         quarantined=engine.quarantined,
         opened_in_seconds=engine.opened_in_seconds,
         replayed=engine.replayed,
+        stuck=tuple(
+            StuckActor(actor=stuck.name, message=stuck.message, seconds=stuck.seconds)
+            for stuck in engine.vigil.watchdog.stuck
+        ),
     )
 
 
@@ -68,6 +72,8 @@ def letters_of(engine: Engine) -> list[DeadLetter]:
             message=letter.message,
             attempts=letter.attempts,
             at=letter.at_ns,
+            id=letter.id,
+            replayable=letter.content is not None,
         )
         for letter in engine.dead_letters.latest()
     ]

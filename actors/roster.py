@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from .model import ModelActor
+from .model import BroughtBackActor, ModelActor
 from .runtime.dispatcher import Dispatcher
 from .runtime.failure import Failure
+from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
 from .state.model_state import ModelState
 
-__all__ = ["ModelRef", "Roster"]
+__all__ = ["MODEL_PREFIX", "ModelRef", "Roster"]
+
+MODEL_PREFIX: Final = "model/"
+"""Before a model's id in the name of its actor."""
 
 ModelRef = PooledRef[ModelActor]
 
 
 class Roster:
-    """Refs by model id. Adding is the router's; a read of ``refs`` or ``failed`` is one look at a dict."""
+    """Refs by model id. Adding is the router's, giving up and bringing back the supervisor's; a read of ``refs`` or
+    ``failed`` is one look at a dict."""
 
     def __init__(
         self, dispatcher: Dispatcher, messages_max: int, on_failure: Callable[[Failure], Any]
@@ -28,13 +33,31 @@ class Roster:
         self.refs: dict[str, ModelRef] = {}
         self.failed: dict[str, str] = {}
         """Models given up, with the reason."""
+        self.brought_back = 0
+        """How often a model was brought back. The supervisor's."""
+        self.stuck: dict[str, None] = {}
+        """Models whose handlers do not return. The watchdog's."""
+        self.unanswered: dict[str, LeanFuture[Any]] = {}
+        """Models that did not get to their signals in time, each with the answer that is still to come. The
+        router's."""
 
     def add(self, state: ModelState) -> ModelRef:
         """Start the actor of a new model."""
-        ref = ModelActor.start_on(
+        return self._start(ModelActor, state)
+
+    def bring_back(self, state: ModelState) -> None:
+        """Have a model that was given up take mail again; its actor fails at once, and so is rebuilt. ``state`` is
+        an empty one."""
+        self._start(BroughtBackActor, state)
+        # Only now: what the router tells it goes to the new mailbox, or is in the history that is asked for later.
+        self.failed.pop(state.model_id, None)
+        self.brought_back += 1
+
+    def _start(self, kind: type[ModelActor], state: ModelState) -> ModelRef:
+        ref = kind.start_on(
             self._dispatcher,
             state,
-            name=f"model/{state.model_id}",
+            name=MODEL_PREFIX + state.model_id,
             messages_max=self._messages_max,
             on_failure=self._on_failure,
         )
@@ -47,8 +70,10 @@ class Roster:
         refs = dict(self.refs)
         return {model: ref for model, ref in refs.items() if model not in failed} if failed else refs
 
-    def status_of(self, model_id: str) -> Literal["running", "restarting", "failed"]:
+    def status_of(self, model_id: str) -> Literal["running", "restarting", "stuck", "failed"]:
         """How the actor of a model is."""
         if model_id in self.failed:
             return "failed"
+        if model_id in self.stuck:
+            return "stuck"
         return "restarting" if self.refs[model_id].cell.failure is not None else "running"

@@ -13,7 +13,7 @@ from typing import Any
 from pykka._envelope import Envelope
 
 from ..config import Settings
-from ..protocol.errors import BusyError, ClosedError, HandicapperError, RuntimeFaultError, StoreFailedError
+from ..protocol.errors import ClosedError, HandicapperError, RuntimeFaultError, StoreFailedError
 from .gating import decide_signals
 from .journal import Journal, JournalBatch
 from .persister import Checkpoint
@@ -78,8 +78,11 @@ class RouterActor(PooledActor):
         self._after: list[AfterInputs] = []
         self._news: list[LearnerEvent] = []
         """What an operator said in this batch, to be told once the models know it."""
-        self._full: set[str] = set()
+        self.intake.full = self._full = set[str]()
+        """Models whose mailboxes were full when they were told something last."""
         self._messages_max = settings.limits.mailbox_messages_max
+        self.intake.future_seconds_max = settings.limits.future_seconds_max
+        self._future_ns = round(settings.limits.future_seconds_max * 1e9)
         self._snapshot_inputs_max = settings.persistence.snapshot_inputs_max
         self._since_snapshot = restored.replayed
         self.snapshots = Snapshotter(restored, roster, persister, dispatcher, clock, self._snapshot_done)
@@ -172,6 +175,7 @@ class RouterActor(PooledActor):
             self.snapshots.release()
         elif isinstance(message, StoreBroken):
             self.failure = self.failure or message.error
+            self.snapshots.end(message.error)
         else:
             # The end of one snapshot may begin the next: the same.
             self._flush()
@@ -185,13 +189,11 @@ class RouterActor(PooledActor):
         failure = self.failure or self._journal.failure or self._journal.full
         if failure is not None:
             raise failure.with_traceback(None)
-        bound, refs = self._messages_max, self._roster.refs
-        for model_id in [model for model in self._full if len(refs[model].cell) < bound]:
-            self._full.discard(model_id)
+        if self._future_ns:
+            self.intake.latest_ns = self._clock.now_ns() + self._future_ns
         if self._full:
-            raise BusyError(
-                f"the mailbox of model {min(self._full)!r} is full (limits.mailbox_messages_max)", 200
-            )
+            bound, refs = self._messages_max, self._roster.refs
+            self._full -= {model for model in self._full if len(refs[model].cell) < bound}
 
     def _submit(self, message: Submit) -> None:
         self._ready()

@@ -117,8 +117,9 @@ class Scatter:
         self._dispatcher = dispatcher
         self._timers = timers
         self._streams: dict[str, bytes] = {}
-        self._everyone = (0, 0), Lineup([], [], [], [])
-        """How many models, and how many given up, it was made of (both only grow), and all that work."""
+        self._everyone = (0, 0, 0), Lineup([], [], [], [])
+        """How many models there were, and how many had been given up and brought back, when it was made; and all that
+        work. The first only grows, and the second shrinks only when the third grows."""
 
     def begin(self, message: Any) -> None:
         """Begin to ask; the last answer completes it: here and now, if all models are idle."""
@@ -165,7 +166,7 @@ class Scatter:
             wanted = set(models)
             known = {model for model in wanted if model in refs and model not in failed}
             return self._made(known, wanted - known)
-        size = len(refs), len(failed)
+        size = len(refs), len(failed), roster.brought_back
         made_of, lineup = self._everyone
         if size != made_of:
             given_up = set(failed)

@@ -1,21 +1,31 @@
 """The actor that brings models back: rebuilds a model whose actor raised, or gives it up loudly.
 
-Policies of the others: what raises in the selector goes to whoever asked (it owns nothing that could be
-spoilt); the router and the persister are not restarted in place, because inputs that were half taken in
-cannot be told from those that were not: they refuse everything from then on, say why, and opening the
-directory again restores what was acknowledged.
+Policies of the others:
+
+* The selector owns nothing that could be spoilt: what raises in it goes to whoever asked, and it goes on with
+  the next question. There is nothing to restart.
+* The router is not restarted in place, because inputs that were half taken in cannot be told from those that
+  were not: it refuses everything from then on, says why, and opening the directory again restores what was
+  acknowledged. Questions are answered still.
+* The persister likewise: whatever raises in it, the journal has failed (``STORE_FAILED``), nothing more is
+  acknowledged, and opening again restores what was.
+* The supervisor itself: a model whose rebuilding raises is given up by name, and it goes on with the next.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from msgspec import Struct
 from pykka._envelope import Envelope
 
-from ..config import Supervision
-from ..protocol.errors import reason_of
+from ..config import Settings, Supervision
+from ..protocol.errors import ModelFailedError, UnknownModelError, reason_of
+from ..protocol.messages import RestartReceipt
+from ..protocol.wording import shown
+from .letters import set_aside
 from .log import get_logger
-from .model import HistoryTooShortError, ModelActor
+from .model import BroughtBackError, FoldAgain, HistoryTooShortError, ModelActor
 from .requests import AskHistory, History, HistoryRead
 from .restore import archived_histories
 from .roster import Roster
@@ -27,13 +37,21 @@ from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
 from .runtime.supervision import RestartIntensity
 from .state.market import Ticket
-from .state.rebuild import rebuild_model
+from .state.model_state import ModelState
+from .state.rebuild import Poison, rebuild_model
 from .store import Store
 from .watching import ModelFailed, ModelRestarted, Watchers
 
-__all__ = ["SupervisorActor"]
+__all__ = ["BringBack", "SupervisorActor"]
 
 _log = get_logger("supervisor")
+
+
+class BringBack(Struct, frozen=True):
+    """An operator wants a model back that was given up; the reply gets a ``RestartReceipt``."""
+
+    model_id: str
+    reply: LeanFuture[RestartReceipt]
 
 
 class _Restart(NamedTuple):
@@ -65,17 +83,45 @@ class SupervisorActor(PooledActor):
         self._clock = clock
         self._watchers = watchers
         self._restarts: dict[str, tuple[float, ...]] = {}
+        self._awaited: dict[str, list[LeanFuture[RestartReceipt]]] = {}
+        """Operators who wait for a model to be back."""
         self.restarts = 0
 
     def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
         """Answer the failures that wait; models to be rebuilt share one reading of the archive."""
         restarts: list[_Restart] = []
         for envelope in envelopes:
-            restart = self._decide(envelope.message)
+            message = envelope.message
+            if isinstance(message, BringBack):
+                self._bring_back(message)
+                continue
+            restart = self._decide(message)
             if restart is not None:
                 restarts.append(restart)
-        if restarts:
+        if not restarts:
+            return
+        try:
             self._rebuild_all(restarts)
+        except Exception as error:  # noqa: BLE001  # a defect of ours: no model is to wait for ever
+            for restart in restarts:
+                if _cell(restart.failure).failure is restart.failure:
+                    self._give_up(restart.failure, restart.model_id, f"cannot be rebuilt: {reason_of(error)}")
+
+    def _bring_back(self, message: BringBack) -> None:
+        """Its new actor comes back at once as one that failed, and is rebuilt like any; with a clean slate."""
+        model_id, roster = message.model_id, self._roster
+        if model_id in roster.failed:
+            self._restarts.pop(model_id, None)
+            self._awaited[model_id] = [message.reply]
+            _log.warning("model brought back", model=model_id, was=roster.failed[model_id])
+            roster.bring_back(ModelState(model_id, Settings().learning_rules()))
+        elif model_id in self._awaited:
+            self._awaited[model_id].append(message.reply)
+        elif model_id in roster.refs:
+            message.reply.set(RestartReceipt(model_id=model_id, restarted=False, applied_seq=0))
+        else:
+            error = UnknownModelError(model_id)
+            message.reply.set_exception((UnknownModelError, error, None))
 
     def _decide(self, failure: Failure) -> _Restart | None:
         """How to restart the model; None if that is not to be, and answered."""
@@ -84,9 +130,11 @@ class SupervisorActor(PooledActor):
             failure.resume(retry=False)
             return None
         model_id = actor.state.model_id
-        if isinstance(failure.exception, HistoryTooShortError):
+        if isinstance(failure.exception, HistoryTooShortError | BroughtBackError):
             return _Restart(failure, model_id, True)
-        _log.error("model failed", model=model_id, error=repr(failure.exception), attempts=failure.attempts)
+        _log.error(
+            "model failed", model=model_id, error=reason_of(failure.exception), attempts=failure.attempts
+        )
         decision = self._intensity.decide(self._restarts.get(model_id, ()), self._clock.monotonic())
         self._restarts[model_id] = decision.restarts
         if not decision.restart:
@@ -125,7 +173,7 @@ class SupervisorActor(PooledActor):
 
     def _restart(self, restart: _Restart, history: History, archived: list[Ticket]) -> None:
         failure, model_id = restart.failure, restart.model_id
-        poison: list[str] = []
+        poison: list[Poison] = []
         state = rebuild_model(
             model_id,
             [*archived, *history.tickets],
@@ -134,19 +182,24 @@ class SupervisorActor(PooledActor):
             history.told_seq,
             poison.append,
         )
-        dead_letters = _cell(failure).scheduler.dead_letters
-        for text in poison:
-            dead_letters.add(failure.name, "poison: not folded", text, failure.attempts)
+        set_aside(_cell(failure).scheduler.dead_letters, model_id, poison, max(failure.attempts, 1))
         failure.resume(retry=restart.retry, actor=ModelActor(state))
         _log.info(
             "model rebuilt", model=model_id, n=state.now.n, applied_seq=state.applied_seq, poison=len(poison)
         )
+        for reply in self._awaited.pop(model_id, ()):
+            reply.set(RestartReceipt(model_id=model_id, restarted=True, applied_seq=state.applied_seq))
         if not isinstance(failure.exception, HistoryTooShortError):
             self._watchers.tell(ModelRestarted(model_id))
 
     def _give_up(self, failure: Failure, model_id: str, reason: str) -> None:
         self._roster.failed[model_id] = reason
+        error = ModelFailedError(f"model {shown(model_id)} was given up: {reason}")
+        waiting: list[LeanFuture[Any]] = [*self._awaited.pop(model_id, ())]
+        waiting += [message.done for message in failure.messages if isinstance(message, FoldAgain)]
         failure.stop()
+        for reply in waiting:
+            reply.set_exception((ModelFailedError, error, None))
         _log.critical("model given up; the others go on", model=model_id, reason=reason)
         self._watchers.tell(ModelFailed(model_id, reason))
 

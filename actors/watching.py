@@ -14,6 +14,8 @@ from .state.entries import PauseModel, ResetModel, ResumeModel
 from .state.events import Counted, Paused, Resumed, Scored
 
 __all__ = [
+    "ActorRecovered",
+    "ActorStuck",
     "LearnerEvent",
     "Listener",
     "ModelFailed",
@@ -59,7 +61,7 @@ class ModelReset(Struct, frozen=True):
 
 
 class ModelRestarted(Struct, frozen=True):
-    """A model's actor raised, and was rebuilt from its history."""
+    """A model was rebuilt from its history: its actor had raised, or an operator brought it back."""
 
     model_id: str
 
@@ -71,7 +73,35 @@ class ModelFailed(Struct, frozen=True):
     reason: str
 
 
-LearnerEvent = ParametersTouched | ModelPaused | ModelResumed | ModelReset | ModelRestarted | ModelFailed
+class ActorStuck(Struct, frozen=True):
+    """An actor's handler does not return, or an event loop gives no sign of life."""
+
+    actor: str
+    """Such as ``model/elo``, ``router`` or ``persister``."""
+    message: str
+    """Type of the message it was given; empty where it is none."""
+    seconds: float
+    """How long, at least."""
+
+
+class ActorRecovered(Struct, frozen=True):
+    """What was stuck goes on."""
+
+    actor: str
+    seconds: float
+    """How long it was stuck, about."""
+
+
+LearnerEvent = (
+    ParametersTouched
+    | ModelPaused
+    | ModelResumed
+    | ModelReset
+    | ModelRestarted
+    | ModelFailed
+    | ActorStuck
+    | ActorRecovered
+)
 Listener = Callable[[LearnerEvent], Any]
 
 

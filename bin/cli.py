@@ -20,6 +20,7 @@ from .replay import replay_command
 from .serve import serve_command
 from .simulate import simulate_command
 from .state_commands import STATE_COMMANDS
+from .supervision_commands import SUPERVISION_COMMANDS
 from .tables import printable
 
 __all__ = ["cli", "main"]
@@ -52,7 +53,7 @@ cli.add_command(replay_command)
 cli.add_command(simulate_command)
 cli.add_command(serve_command)
 cli.add_command(config_group)
-for _command in STATE_COMMANDS:
+for _command in (*STATE_COMMANDS, *SUPERVISION_COMMANDS):
     cli.add_command(_command)
 
 

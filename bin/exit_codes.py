@@ -50,7 +50,7 @@ TERMINATED = 143
 
 DESCRIPTIONS: dict[int, str] = {
     OK: "done",
-    DIFFERENCES: "verify found damage or differences",
+    DIFFERENCES: "verify found damage or differences, or a dead letter was refused again",
     BAD_USAGE: "wrong arguments",
     BAD_DATA: "the input is wrong (named with file, line and column), or the state cannot be read",
     CANNOT_OPEN_INPUT: "an input file, state directory or model is not there",

@@ -34,11 +34,13 @@ def settings_from(config_file: str | None) -> Settings | None:
     return load_settings(config_file)
 
 
-def open_learner(state_dir: str, settings: Settings | None, *, create: bool) -> Learner:
+def open_learner(
+    state_dir: str, settings: Settings | None, *, create: bool, future_inputs: bool = False
+) -> Learner:
     """A learner on the directory; the caller closes it."""
     from ..actors import Learner
 
-    return Learner(state_dir, settings, create=create)
+    return Learner(state_dir, settings, create=create, future_inputs=future_inputs)
 
 
 @contextlib.contextmanager

@@ -80,7 +80,8 @@ def replay_command(
     and actual; others are ignored. Rows are sorted by predicted_at. Times are ISO 8601 with an offset.
 
     Every outcome is held back until its resolved_at, so that no prediction meets a later fact. With --connect
-    a running daemon is told, and what it knew before counts too.
+    a running daemon is told, and what it knew before counts too; rows dated in the future are taken as far as
+    its limits.future_seconds_max allows.
     """
     if files.count(STDIN) > 1:
         raise click.UsageError("standard input (-) can be read only once")
@@ -101,7 +102,7 @@ def replay_command(
             directory = stack.enter_context(_state_directory(state_dir))
 
             def opened() -> Asked:
-                return open_learner(directory, settings, create=True)
+                return open_learner(directory, settings, create=True, future_inputs=True)
 
         result = _run(sources, opened, stake, not no_progress, interrupts)
     kept = connect or state_dir

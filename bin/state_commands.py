@@ -22,13 +22,13 @@ from .times import format_time_ns
 if TYPE_CHECKING:
     from ..protocol.messages import BackupReceipt, ModelSummary, Receipt, Selection, VerifyReport
 
-__all__ = ["STATE_COMMANDS"]
+__all__ = ["STATE_COMMANDS", "model_argument", "state_command"]
 
 LONG_SECONDS = 86_400.0
 """For what reads all of a daemon's state: it takes as long as it takes."""
 
 
-def _state_command(name: str, short_help: str) -> Callable[[Callable[..., Any]], click.Command]:
+def state_command(name: str, short_help: str) -> Callable[[Callable[..., Any]], click.Command]:
     """A command with ``--state`` or ``--connect``, ``--config`` and ``--json``."""
 
     def make(function: Callable[..., Any]) -> click.Command:
@@ -41,7 +41,7 @@ model_argument = click.argument("model_id", metavar="MODEL")
 as_of_option = click.option("--as-of", type=TIME, help="Event time to decay the evidence to; default: now.")
 
 
-@_state_command("models", "List the models.")
+@state_command("models", "List the models.")
 @as_of_option
 def models_command(target: Target, as_json: bool, as_of: int | None) -> None:
     """List the models, one line each."""
@@ -50,7 +50,7 @@ def models_command(target: Target, as_json: bool, as_of: int | None) -> None:
     emit(as_json, {"models": summaries}, _models_table(summaries))
 
 
-@_state_command("report", "Everything believed about a model.")
+@state_command("report", "Everything believed about a model.")
 @model_argument
 @as_of_option
 def report_command(target: Target, as_json: bool, model_id: str, as_of: int | None) -> None:
@@ -60,7 +60,7 @@ def report_command(target: Target, as_json: bool, model_id: str, as_of: int | No
     emit(as_json, report, *report_tables(report))
 
 
-@_state_command("params", "The adaptive parameters of a model.")
+@state_command("params", "The adaptive parameters of a model.")
 @model_argument
 @as_of_option
 def params_command(target: Target, as_json: bool, model_id: str, as_of: int | None) -> None:
@@ -78,7 +78,7 @@ def params_command(target: Target, as_json: bool, model_id: str, as_of: int | No
     emit(as_json, params, fields_table("", fields))
 
 
-@_state_command("sample", "Rank the models by a Thompson sample.")
+@state_command("sample", "Rank the models by a Thompson sample.")
 @click.option("-n", "n", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Draws a model.")
 @click.option("--selection-id", help="Name of the selection; the same name draws the same numbers.")
 @as_of_option
@@ -95,7 +95,7 @@ def sample_command(
     emit(as_json, selection, *_selection_tables(selection))
 
 
-@_state_command("pause", "Keep a model out of selections and reject its signals.")
+@state_command("pause", "Keep a model out of selections and reject its signals.")
 @model_argument
 @click.option("--until", type=TIME, help="When the pause ends by itself; default: with 'resume'.")
 @click.option("--reason", default="", help="Why; shown in reports.")
@@ -106,7 +106,7 @@ def pause_command(target: Target, as_json: bool, model_id: str, until: int | Non
     _show_receipt(as_json, receipt)
 
 
-@_state_command("resume", "End the pause of a model.")
+@state_command("resume", "End the pause of a model.")
 @model_argument
 def resume_command(target: Target, as_json: bool, model_id: str) -> None:
     """End the pause of MODEL."""
@@ -115,7 +115,7 @@ def resume_command(target: Target, as_json: bool, model_id: str) -> None:
     _show_receipt(as_json, receipt)
 
 
-@_state_command("reset", "Forget what was learned about a model.")
+@state_command("reset", "Forget what was learned about a model.")
 @model_argument
 @click.option("--reason", default="", help="Why; kept in the journal.")
 def reset_command(target: Target, as_json: bool, model_id: str, reason: str) -> None:
@@ -125,7 +125,7 @@ def reset_command(target: Target, as_json: bool, model_id: str, reason: str) -> 
     _show_receipt(as_json, receipt)
 
 
-@_state_command("snapshot", "Write a snapshot now.")
+@state_command("snapshot", "Write a snapshot now.")
 def snapshot_command(target: Target, as_json: bool) -> None:
     """Write a snapshot now, so that the next start has little to replay."""
     with opened(target) as learner:
@@ -140,7 +140,7 @@ def snapshot_command(target: Target, as_json: bool) -> None:
     emit(as_json, receipt, fields_table("", fields))
 
 
-@_state_command("backup", "Copy the state while it is in use.")
+@state_command("backup", "Copy the state while it is in use.")
 @click.argument("dest", metavar="DEST", type=click.Path(path_type=str))
 def backup_command(target: Target, as_json: bool, dest: str) -> None:
     """Copy the state directory into DEST, as of one input, while inputs go on.
@@ -172,7 +172,7 @@ def _backed_up(target: Target, dest: str) -> BackupReceipt:
         return backup_state(directory, dest, settings)
 
 
-@_state_command("verify", "Check every record against the state.")
+@state_command("verify", "Check every record against the state.")
 @click.pass_context
 def verify_command(ctx: click.Context, target: Target, as_json: bool) -> None:
     """Read back every record and derive the state again from the journal; exit with 1 on any difference."""

@@ -125,6 +125,16 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "fsync and hold up others longer. Keep it well below in_flight_inputs_max.",
         ),
     ] = 4096
+    future_seconds_max: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=10_000_000_000,
+            description="Seconds by which an input (its predicted_at or resolved_at) may be dated after now, by "
+            "the clock of the learner; beyond, it is refused: one wrong clock would age all other "
+            "evidence at once. 0: no bound. handicapper replay has none.",
+        ),
+    ] = 86_400.0
     dead_letters_max: Annotated[
         int,
         Meta(
@@ -160,6 +170,16 @@ class Supervision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         float,
         Meta(ge=0.001, le=86_400, description="Seconds over which restarts are counted."),
     ] = 60.0
+    stuck_after_secs: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Seconds after which an actor that is still handling the same message counts as stuck: "
+            "that is logged, told to subscribers and shown by models and statistics, and it ends nothing. "
+            "Looked at four times as often. 0 watches nothing.",
+        ),
+    ] = 10.0
     stop_timeout_secs: Annotated[
         float,
         Meta(

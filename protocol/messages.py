@@ -28,6 +28,7 @@ __all__ = [
     "ConfigReply",
     "DaemonStatistics",
     "DeadLetter",
+    "DeadLetterReplay",
     "HelloReply",
     "Input",
     "MarketResolved",
@@ -37,12 +38,14 @@ __all__ = [
     "Prediction",
     "Receipt",
     "ResolutionStatus",
+    "RestartReceipt",
     "Selection",
     "ServerStatistics",
     "SignalBatch",
     "SignalDecision",
     "SnapshotReceipt",
     "Statistics",
+    "StuckActor",
     "Subscription",
     "TradeOutcome",
     "VerifyReport",
@@ -196,7 +199,8 @@ class SignalDecision(Struct, frozen=True, kw_only=True):
     accepted: bool
     reason: str
     """``accepted``; or why not: ``below_threshold``, ``paused``, ``restarting`` (the model is being rebuilt),
-    ``failed`` (it was given up), ``recorded_before`` (as a plain prediction, which was never decided)."""
+    ``not_answering`` (it has not got to its last signals), ``failed`` (it was given up), ``recorded_before`` (as a
+    plain prediction, which was never decided)."""
     confidence: float
     confidence_threshold: float
     weight: float
@@ -311,7 +315,7 @@ class ModelSummary(Struct, frozen=True, kw_only=True):
     adapted: bool
     eligible: bool
     paused: bool
-    status: Literal["running", "restarting", "failed"]
+    status: Literal["running", "restarting", "stuck", "failed"]
 
 
 class SnapshotReceipt(Struct, frozen=True, kw_only=True):
@@ -344,7 +348,46 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     message: str
     """What it was, shortened."""
     attempts: int
+    """How often it was tried."""
     at: int
+    id: int = 0
+    """Its number, by which it can be replayed; in the order of arrival."""
+    replayable: bool = False
+    """It holds an input that can be tried again (``replay_dead_letters``)."""
+
+
+class DeadLetterReplay(Struct, frozen=True, kw_only=True):
+    """What became of dead letters that were tried again, by id."""
+
+    replayed: tuple[int, ...]
+    """Done, or found to have been done before: these letters are gone."""
+    failed: tuple[tuple[int, Exception], ...]
+    """(id, error) of those that were refused again; they are kept, with one attempt more."""
+    not_replayable: tuple[int, ...]
+    """Those that hold no input: kept as they were."""
+    unknown: tuple[int, ...]
+    """Ids asked for of which no letter is kept (any more)."""
+
+
+class RestartReceipt(Struct, frozen=True, kw_only=True):
+    """What became of a request to bring a model back."""
+
+    model_id: str
+    restarted: bool
+    """Whether it was rebuilt; false for one that was not given up."""
+    applied_seq: int
+    """The last input that is in its state, where it was rebuilt; else 0."""
+
+
+class StuckActor(Struct, frozen=True, kw_only=True):
+    """An actor whose handler does not return, or an event loop that gives no sign of life."""
+
+    actor: str
+    """Such as ``model/fte_elo``, ``router`` or ``event loop``."""
+    message: str
+    """Type of the message it was given; empty where it is none."""
+    seconds: float
+    """How long, at least."""
 
 
 class Statistics(Struct, frozen=True, kw_only=True):
@@ -385,6 +428,8 @@ class Statistics(Struct, frozen=True, kw_only=True):
     opened_in_seconds: float
     replayed: int
     """Journaled inputs folded again when opening."""
+    stuck: tuple[StuckActor, ...] = ()
+    """Actors whose handlers did not return for ``supervision.stuck_after_secs``."""
 
 
 class VerifyReport(Struct, frozen=True, kw_only=True):

@@ -19,10 +19,12 @@ from .messages import (
     ConfigReply,
     DaemonStatistics,
     DeadLetter,
+    DeadLetterReplay,
     HelloReply,
     ModelReport,
     ModelSummary,
     Receipt,
+    RestartReceipt,
     Selection,
     SignalBatch,
     SignalDecision,
@@ -153,6 +155,7 @@ def _controls() -> list[Method]:
         ("pause", p.Pause, Receipt, "Take a model out of selection and trading; it still learns.", True),
         ("resume", p.ModelName, Receipt, "End a pause.", True),
         ("reset", p.Reset, Receipt, "Forget what a model has learned.", False),
+        ("restart", p.ModelName, RestartReceipt, "Bring back a model that was given up.", True),
         ("snapshot", p.NoParams, SnapshotReceipt, "Write a snapshot of everything up to now.", True),
         (
             "backup",
@@ -161,6 +164,7 @@ def _controls() -> list[Method]:
             "Copy the state directory, as of one input, into a new one.",
             False,
         ),
+        ("replay_dead_letters", p.LetterIds, DeadLetterReplay, "Try dead letters again.", True),
     ]
     return [
         Method(name=name, params=params, result=result, kind="control", doc=doc, idempotent=idempotent)

@@ -36,6 +36,7 @@ __all__ = [
     "AsOf",
     "Backup",
     "Hello",
+    "LetterIds",
     "MarketResolvedParams",
     "ModelAsOf",
     "ModelIds",
@@ -65,6 +66,7 @@ Time: TypeAlias = Annotated[int, Meta(description=TIME_EXPECTED)]
 Probability: TypeAlias = Annotated[float, Meta(description=PROBABILITY_EXPECTED)]
 Money: TypeAlias = Annotated[str | int, Meta(description=MONEY_EXPECTED)] | None
 Ids: TypeAlias = Annotated[list[Id], Meta(description="an array of model ids")]
+Letters: TypeAlias = Annotated[list[int], Meta(description="an array of ids of dead letters")]
 Topics: TypeAlias = Annotated[list[str], Meta(description=f"an array of some of: {', '.join(TOPICS)}")]
 Items: TypeAlias = Annotated[
     list[msgspec.Raw], Meta(description="an array of items, each a map or an array of params")
@@ -232,6 +234,12 @@ class Backup(Struct, frozen=True, kw_only=True):
     """Where a backup is to be made."""
 
     dest: Annotated[str, Meta(description=PATH_EXPECTED)]
+
+
+class LetterIds(Struct, frozen=True, kw_only=True):
+    """Dead letters to be tried again; None is all of them."""
+
+    ids: Letters | None = None
 
 
 class Subscribe(Struct, frozen=True, kw_only=True):

@@ -32,11 +32,17 @@ if TYPE_CHECKING:
     from .actor import PooledActor
     from .future import LeanFuture
 
-__all__ = ["NOT_IDLE", "Cell", "Ping"]
+__all__ = ["NOT_IDLE", "Cell", "Ping", "Start"]
 
 
 class Ping:
     """Answered with ``None`` by the cell itself, once everything sent before it was handled."""
+
+    __slots__ = ()
+
+
+class Start:
+    """What an actor is handling while its ``on_start`` runs."""
 
     __slots__ = ()
 
@@ -72,6 +78,7 @@ class Cell(Lifecycle):
                 except IndexError:
                     return  # a hard stop has just emptied it
                 quantum -= 1
+                self.handling = envelope
                 message = envelope.message
                 if message.__class__ in _CONTROL_TYPES:
                     if not self._control(envelope):
@@ -86,6 +93,7 @@ class Cell(Lifecycle):
                 if envelope.reply_to is not None:
                     envelope.reply_to.set(reply)
         finally:
+            self.handling = None
             self._idle.release()
             if self._queue or self._attention:
                 self._schedule_if_needed()
@@ -102,8 +110,10 @@ class Cell(Lifecycle):
             actor = self.actor
             if self._attention or self._queue or actor is None:
                 return NOT_IDLE
+            self.handling = message
             return actor.on_receive(message)
         finally:
+            self.handling = None
             self._idle.release()
             if self._queue or self._attention:
                 self._schedule_if_needed()
@@ -148,10 +158,12 @@ class Cell(Lifecycle):
             if control is not None and not goes_on:
                 waiting.appendleft(control)
         if control is not None and goes_on:
+            self.handling = control
             self._control(control)
 
     def _run_batch(self, actor: PooledActor, batch: list[Envelope[Any]], attempts: int = 1) -> bool:
-        envelopes = tuple(batch)  # the handler may do to its list what it likes
+        # A copy: the handler may do to its list what it likes.
+        self.handling = envelopes = tuple(batch)
         try:
             actor.on_batch(batch)
         except BaseException as error:  # noqa: BLE001
@@ -168,6 +180,7 @@ class Cell(Lifecycle):
                 if not self._run_batch(actor, [envelope], attempts + 1):
                     return False
                 continue
+            self.handling = (envelope, attempts)
             try:
                 actor.on_receive(envelope.message)
             except BaseException as error:  # noqa: BLE001
@@ -239,6 +252,7 @@ class Cell(Lifecycle):
         assert actor is not None
         self._starting = False
         self._start_attempts += 1
+        self.handling = Envelope(Start())
         try:
             actor.on_start()
         except BaseException as error:  # noqa: BLE001

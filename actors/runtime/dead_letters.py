@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from ...protocol.wording import plain, written_out
@@ -27,6 +27,10 @@ class DeadLetter(NamedTuple):
     """How often a handler was given it; 0 when it was never tried."""
     at_ns: int
     """Processing time, wall clock, nanoseconds UTC."""
+    id: int
+    """Its number, in order of arrival, from 1 on."""
+    content: Any
+    """What can be tried again, if anything can; for whoever added it."""
 
 
 class DeadLetters:
@@ -40,23 +44,44 @@ class DeadLetters:
     (2, 1, ['model/b'])
     """
 
-    __slots__ = ("_clock", "_letters", "_lock", "_total")
+    __slots__ = ("_clock", "_forgotten", "_letters", "_letters_max", "_lock", "_total")
 
     def __init__(self, letters_max: int = 1_000, clock: Clock | None = None) -> None:
         if letters_max < 0:
             raise ValueError(f"letters_max was {letters_max}; expected 0 or more")
         self._clock: Clock = SystemClock() if clock is None else clock
-        self._letters: deque[DeadLetter] = deque(maxlen=letters_max)
+        self._letters: dict[int, DeadLetter] = {}
+        self._letters_max = letters_max
         self._lock = threading.Lock()
         self._total = 0
+        self._forgotten = 0
 
-    def add(self, recipient: str, reason: str, message: Any, attempts: int = 0) -> None:
-        """Keep one letter. The message itself is not kept, only what it looked like."""
-        shown = written_out(message, MESSAGE_CHARS_MAX)
-        letter = DeadLetter(recipient, plain(reason, REASON_CHARS_MAX), shown, attempts, self._clock.now_ns())
+    def add(self, recipient: str, reason: str, message: Any, attempts: int = 0, content: Any = None) -> None:
+        """Keep one letter. The message itself is not kept, only what it looked like; ``content`` is."""
+        shown, at_ns = written_out(message, MESSAGE_CHARS_MAX), self._clock.now_ns()
+        reason = plain(reason, REASON_CHARS_MAX)
         with self._lock:
-            self._letters.append(letter)
-            self._total += 1
+            self._total = number = self._total + 1
+            self._letters[number] = DeadLetter(recipient, reason, shown, attempts, at_ns, number, content)
+            if len(self._letters) > self._letters_max:
+                del self._letters[next(iter(self._letters))]
+                self._forgotten += 1
+
+    def remove(self, number: int) -> None:
+        """It was dealt with. It stays counted."""
+        with self._lock:
+            self._letters.pop(number, None)
+
+    def tried_again(self, number: int, reason: str) -> None:
+        """It was tried once more, in vain."""
+        with self._lock:
+            letter = self._letters.get(number)
+            if letter is not None:
+                self._letters[number] = letter._replace(
+                    reason=plain(reason, REASON_CHARS_MAX),
+                    attempts=letter.attempts + 1,
+                    at_ns=self._clock.now_ns(),
+                )
 
     @property
     def total(self) -> int:
@@ -65,11 +90,13 @@ class DeadLetters:
 
     @property
     def forgotten(self) -> int:
-        """How many of them are no longer kept."""
+        """How many of them had to make room for others."""
         with self._lock:
-            return self._total - len(self._letters)
+            return self._forgotten
 
-    def latest(self) -> tuple[DeadLetter, ...]:
-        """Those still kept, oldest first."""
+    def latest(self, numbers: Iterable[int] | None = None) -> tuple[DeadLetter, ...]:
+        """Those still kept (of ``numbers``), oldest first."""
         with self._lock:
-            return tuple(self._letters)
+            if numbers is None:
+                return tuple(self._letters.values())
+            return tuple(self._letters[number] for number in sorted({*numbers} & self._letters.keys()))

@@ -26,7 +26,7 @@ from .latch import OneShot
 from .sleepers import Sleepers, held_lock
 from .wakeup import WakeUp
 
-__all__ = ["HELP_DEPTH_MAX", "QUANTUM_MESSAGES", "Dispatcher"]
+__all__ = ["HELP_DEPTH_MAX", "QUANTUM_MESSAGES", "SPARES_MAX", "Dispatcher"]
 
 _logger = logging.getLogger(__name__)
 
@@ -36,6 +36,9 @@ QUANTUM_MESSAGES = 64
 HELP_DEPTH_MAX = 8
 """A handler that waits helps, and the handlers it runs may wait as well. At this depth of waits within waits a
 thread runs the awaited actor only, so that a flood of asks cannot exhaust the stack."""
+
+SPARES_MAX = 8
+"""Workers that stand in for others, at most."""
 
 _RUNNING, _DRAINING, _STOPPED = range(3)
 
@@ -85,6 +88,8 @@ class Dispatcher:
         self._idle = Sleepers()
         self._deep = Sleepers()
         """Threads at the greatest depth of helping, each waiting for one actor."""
+        self._spares = 0
+        self._sparing: set[int] = set()
         self._nesting = _Nesting()
         self._phase = _RUNNING
 
@@ -250,6 +255,41 @@ class Dispatcher:
         return True
 
     # ------------------------------------------------------------------ workers
+
+    def stand_in(self, workers: int) -> None:
+        """Have so many spare workers (``SPARES_MAX`` at most) while others are held up in a handler; those not needed
+        any more leave after their turn. Nothing happens where there are no workers. One caller at a time."""
+        workers = min(workers, SPARES_MAX)
+        if not self._workers or self._phase != _RUNNING or workers == self._spares == len(self._sparing):
+            return
+        self._spares = workers
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        for number in range(workers):
+            if number not in self._sparing:
+                self._sparing.add(number)
+                name = f"{self.name}-spare-{number}"
+                spare = threading.Thread(target=self._work_as_spare, args=(number,), name=name, daemon=True)
+                self._threads.append(spare)
+                spare.start()
+        self._wake_all()
+
+    def _work_as_spare(self, number: int) -> None:
+        self._thread_ids.add(threading.get_ident())
+        lock = held_lock()
+        while number < self._spares and self._phase != _STOPPED:
+            cell = self._next_ready()
+            if cell is not None:
+                self._run_turn(cell)
+            elif self._phase != _RUNNING:
+                break
+            else:
+                self._idle.sleep(
+                    lock, lambda: self._ready or self._phase != _RUNNING or number >= self._spares
+                )
+        self._thread_ids.discard(threading.get_ident())
+        self._sparing.discard(number)
+        if self._ready:  # it may have been woken for what another has to do now
+            self._wake_all()
 
     def _work(self) -> None:
         self._thread_ids.add(threading.get_ident())

@@ -54,11 +54,13 @@ class Asked:
                     busy.append(len(replies))
                     reply = NO_REPLY
                 else:
+                    cell.handling = message
                     reply = actor.on_receive(message)
             except Exception as error:  # noqa: BLE001 - as for an ask: it goes to the asker
                 self.errors[len(replies)] = error
                 reply = NO_REPLY
             finally:
+                cell.handling = None
                 idle.release()
                 if cell._queue or cell._attention:
                     cell._schedule_if_needed()

@@ -41,6 +41,7 @@ class Lifecycle(Mailbox):
         "_start_attempts",
         "_starting",
         "actor",
+        "handling",
         "on_failure",
         "ref",
     )
@@ -51,6 +52,9 @@ class Lifecycle(Mailbox):
         super().__init__()
         self.actor: PooledActor | None = None
         """``None`` before it is adopted and once it is stopped."""
+        self.handling: Any = None
+        """What it was given to handle: a letter, a tuple of them, or a message without one; None between turns.
+        Never the same object twice in a row, so that a watchdog can tell whether it has gone on."""
         self.on_failure: FailureHandler | None = None
         self._failure: Failure | None = None
         self._retries: deque[tuple[Envelope[Any], int]] | None = None

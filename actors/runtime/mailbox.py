@@ -31,6 +31,8 @@ __all__ = ["MESSAGES_MAX", "Mailbox", "Scheduler"]
 MESSAGES_MAX = 100_000
 """Bound of a mailbox for which none is given."""
 
+TURNED_AWAY_RETRY_MS = 1_000
+
 
 class Scheduler(Protocol):
     """Where a mailbox with mail asks for a turn."""
@@ -55,6 +57,7 @@ class Mailbox:
         "_idle",
         "_queue",
         "_suspended",
+        "_turned_away",
         "messages_max",
         "name",
         "scheduler",
@@ -73,6 +76,8 @@ class Mailbox:
         """Set after each change that a turn has to look at before the mail."""
         self._closed = False
         self._closed_reason = ""
+        self._turned_away: tuple[str, int] | None = None
+        """Why nothing is taken, and the bound that holds otherwise."""
 
     def __len__(self) -> int:
         """Mailbox depth: messages waiting."""
@@ -107,10 +112,32 @@ class Mailbox:
         """
         waiting = self._queue
         if len(waiting) >= self.messages_max and not isinstance(envelope.message, _ActorStop):
-            raise BusyError(
-                f"mailbox of {self.name} was full: {len(waiting)} messages wait, at most {self.messages_max} may"
-            )
+            raise self._full(len(waiting))
         return self._accept(envelope)
+
+    def _full(self, waiting: int) -> BusyError:
+        if self._turned_away is not None:
+            return BusyError(self._turned_away[0], TURNED_AWAY_RETRY_MS)
+        return BusyError(
+            f"mailbox of {self.name} was full: {waiting} messages wait, at most {self.messages_max} may"
+        )
+
+    def turn_away(self, reason: str) -> None:
+        """Take nothing but what is put always, and answer every ask that waits with ``BusyError``, until
+        :meth:`welcome`: whoever asks an actor that does not get to his question need not wait to learn it."""
+        if self._turned_away is None:
+            self._turned_away = (reason, self.messages_max)
+            self.messages_max = 0
+        error = BusyError(reason, TURNED_AWAY_RETRY_MS)
+        for envelope in tuple(self._queue):
+            if envelope.reply_to is not None and not isinstance(envelope.message, _ActorStop):
+                envelope.reply_to.set_exception((BusyError, error, None))
+
+    def welcome(self) -> None:
+        """End :meth:`turn_away`."""
+        if self._turned_away is not None:
+            self.messages_max = self._turned_away[1]
+            self._turned_away = None
 
     def _accept(self, envelope: Envelope[Any]) -> bool:
         self._queue.append(envelope)

@@ -6,12 +6,13 @@ inputs mention.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
 
 from msgspec import Struct
 
-from ...protocol.errors import HandicapperError
+from ...protocol.errors import BusyError, HandicapperError, InvalidValueError
 from ...protocol.messages import (
     BatchResult,
     Input,
@@ -21,6 +22,8 @@ from ...protocol.messages import (
     SignalDecision,
     TradeOutcome,
 )
+from ...protocol.validation import TIME_NS_MAX
+from ...protocol.wording import shown
 from .book import Book
 from .decisions import decide_control, decide_outcome, decide_prediction, decide_resolution
 from .delivery import Deliveries
@@ -37,6 +40,8 @@ from .entries import (
 from .runs import take_outcomes, take_predictions
 
 __all__ = ["Counters", "Intake", "Submission"]
+
+FULL_RETRY_MS: Final = 200
 
 Submission = Input | PauseModel | ResumeModel | ResetModel | RulesInForce | ExpirePredictions
 
@@ -63,6 +68,12 @@ class Intake:
         self.out = Deliveries()
         self.unreadable: Mapping[str, HandicapperError] = {}
         """Ids whose market is on disk and cannot be read, with the error that answers what mentions them."""
+        self.full: AbstractSet[str] = frozenset()
+        """Models whose mailboxes are full: what would go to one of them is refused, whatever else goes on."""
+        self.latest_ns = TIME_NS_MAX
+        """Event time beyond which an input is refused as one from the future."""
+        self.future_seconds_max = 0.0
+        """How far that is after now, by the clock of whoever sets it."""
 
     def accept(self, item: Submission) -> Receipt:
         """Take one input in, or find that it is a duplicate.
@@ -89,6 +100,10 @@ class Intake:
                 duplicate = None
                 if isinstance(item, PauseModel | ResumeModel | ResetModel):
                     decide_control(book, item)
+            if duplicate is None:
+                self._refuse_future(item)
+                if self.full:
+                    self._refuse_full(item)
         except HandicapperError:
             counters.refused += 1
             raise
@@ -103,12 +118,39 @@ class Intake:
             if error is not None:
                 raise error
 
+    def _refuse_future(self, item: Submission) -> None:
+        """What was recorded before stays a duplicate, however far the clock was set back since."""
+        if isinstance(item, Prediction):
+            field, at = "predicted_at", item.predicted_at
+        elif isinstance(item, MarketResolved | TradeOutcome):
+            field, at = "resolved_at", item.resolved_at
+        else:
+            return
+        if at > self.latest_ns:
+            seconds = self.future_seconds_max
+            raise InvalidValueError(
+                field,
+                at,
+                f"a time in ns at most {seconds:g} s after now, which is {self.latest_ns - round(seconds * 1e9)} by "
+                "the learner's clock; set the clocks right, or raise limits.future_seconds_max (0: no bound)",
+            )
+
+    def _refuse_full(self, item: Submission) -> None:
+        """A resolution is refused as a whole if any of its models is full: half of it cannot be taken in."""
+        for model_id in _models_of(item, self.book):
+            if model_id in self.full:
+                raise BusyError(
+                    f"the mailbox of model {shown(model_id)} is full (limits.mailbox_messages_max); inputs of other "
+                    "models are taken",
+                    FULL_RETRY_MS,
+                )
+
     def accept_each(self, items: Sequence[Submission | HandicapperError]) -> list[Receipt | HandicapperError]:
         """Take many in, with a receipt or an error for each; an error among them stays in its place."""
         results: list[Receipt | HandicapperError] = []
         index, end = 0, len(items)
         while index < end:
-            taken = 0 if self.unreadable else self._accept_run(items, index, results)
+            taken = 0 if self.unreadable or self.full else self._accept_run(items, index, results)
             if taken:
                 index += taken
                 continue
@@ -130,11 +172,11 @@ class Intake:
         if kind is TradeOutcome:
             if self.book.knows(item.prediction_id):
                 return 0
-            taken = take_outcomes(self.book, items, index, self.out, receipts)
+            taken = take_outcomes(self.book, items, index, self.out, receipts, self.latest_ns)
             self.counters.outcomes += taken
             self.counters.scored += taken
         elif kind is Prediction:
-            taken = take_predictions(self.book, items, index, self.out, receipts)
+            taken = take_predictions(self.book, items, index, self.out, receipts, self.latest_ns)
             self.counters.predictions += taken
         else:
             return 0
@@ -177,6 +219,10 @@ class Intake:
             if self.unreadable:
                 self._refuse_unreadable(prediction)
             duplicate = decide_prediction(self.book, prediction)
+            if duplicate is None:
+                self._refuse_future(prediction)
+                if self.full:
+                    self._refuse_full(prediction)
         except HandicapperError:
             self.counters.refused += 1
             raise
@@ -221,3 +267,13 @@ class Intake:
         batch = (self.book.seq - len(self.entries) + 1, self.entries, self.out)
         self.entries, self.out = [], Deliveries()
         return batch
+
+
+def _models_of(item: Submission, book: Book) -> Iterable[str]:
+    """The models an input is for. New rules and expiries, a message in a long while, go to any model."""
+    if isinstance(item, MarketResolved):
+        market = book.markets.get(item.market_id)
+        return () if market is None else [ticket.model_id for ticket in market.tickets.values()]
+    if isinstance(item, RulesInForce | ExpirePredictions):
+        return ()
+    return (item.model_id,)

@@ -19,9 +19,27 @@ from .events import Counted, ModelEvent, RulesChanged
 from .market import Market, Ticket
 from .model_state import ModelState
 
-__all__ = ["model_history", "rebuild_model"]
+__all__ = ["Poison", "model_history", "rebuild_model"]
 
 EVENT_CHARS_MAX: Final = 200
+
+
+class Poison(str):
+    """What is told of an event that could not be folded; the text says all of it."""
+
+    __slots__ = ("error", "event")
+
+    event: str
+    """The event, and the input it is of."""
+    error: str
+
+    @classmethod
+    def of(cls, seq: int, event: ModelEvent, error: Exception) -> Poison:
+        """What to tell of an event of input ``seq``."""
+        shown, raised = f"input {seq}: {written_out(event, EVENT_CHARS_MAX)}", reason_of(error)
+        poison = cls(f"{shown}: {raised}")
+        poison.event, poison.error = shown, raised
+        return poison
 
 
 def model_history(model_id: str, markets: Iterable[Market]) -> list[Ticket]:
@@ -35,7 +53,7 @@ def rebuild_model(
     controls: Iterable[tuple[int, Control]],
     rules_history: list[tuple[int, LearningRules]],
     applied_seq: int,
-    on_poison: Callable[[str], object] | None = None,
+    on_poison: Callable[[Poison], object] | None = None,
 ) -> ModelState:
     """Fold a model's tickets (from all its markets, in any order), pauses, resets and rules.
 
@@ -65,7 +83,7 @@ def rebuild_model(
         except Exception as error:
             if on_poison is None:
                 raise
-            on_poison(f"input {seq}: {written_out(event, EVENT_CHARS_MAX)}: {reason_of(error)}")
+            on_poison(Poison.of(seq, event, error))
     state.applied_seq = applied_seq
     return state
 

@@ -18,9 +18,12 @@ from .market import Market, Ticket, loose_row
 __all__ = ["take_outcomes", "take_predictions"]
 
 
-def take_outcomes(book: Book, items: Sequence[Any], start: int, out: Deliveries, receipts: list[Any]) -> int:
+def take_outcomes(
+    book: Book, items: Sequence[Any], start: int, out: Deliveries, receipts: list[Any], latest_ns: int
+) -> int:
     """Take in trade outcomes of known models from ``items[start]`` on, as long as nothing is known of their
-    predictions; returns how many. Each settles by itself, as in ``Book.apply``."""
+    predictions and none is dated after ``latest_ns``; returns how many. Each settles by itself, as in
+    ``Book.apply``."""
     known, loose, saving, models = book.by_prediction, book.loose.fresh, book.loose.saving, book.controls
     first_seq = seq = book.seq
     for index in range(start, len(items)):
@@ -33,6 +36,7 @@ def take_outcomes(book: Book, items: Sequence[Any], start: int, out: Deliveries,
             or prediction_id in loose
             or prediction_id in saving
             or model_id not in models
+            or outcome.resolved_at > latest_ns
         ):
             break
         seq += 1
@@ -50,11 +54,11 @@ def take_outcomes(book: Book, items: Sequence[Any], start: int, out: Deliveries,
 
 
 def take_predictions(
-    book: Book, items: Sequence[Any], start: int, out: Deliveries, receipts: list[Any]
+    book: Book, items: Sequence[Any], start: int, out: Deliveries, receipts: list[Any], latest_ns: int
 ) -> int:
     """Take in predictions of known models from ``items[start]`` on, as long as nothing is known of them, their
-    markets have no resolution, they do not expire and there is room; returns how many. Each is pending then,
-    as in ``Book.apply``."""
+    markets have no resolution, they do not expire, none is dated after ``latest_ns`` and there is room; returns
+    how many. Each is pending then, as in ``Book.apply``."""
     known, markets, unsaved, models = book.by_prediction, book.markets, book.unsaved, book.controls
     loose, saving = book.loose.fresh, book.loose.saving
     first_seq = seq = book.seq
@@ -73,6 +77,7 @@ def take_predictions(
             or prediction_id in loose
             or prediction_id in saving
             or model_id not in models
+            or prediction.predicted_at > latest_ns
         ):
             break
         market = markets.get(market_id)

@@ -20,24 +20,39 @@ _log = get_logger("daemon")
 
 
 async def look_after(learner: Learner, manager: ServiceManager) -> None:
-    """Look once a second, or at half of what the watchdog allows; until cancelled.
+    """Look once a second, or more often if a watchdog wants that; until cancelled.
 
     A learner that is degraded (its disk is full) goes on by itself once it can. One that has failed is not
     restarted here: it answers questions still, and whatever was wrong with the disk would be wrong with the next
     one. A watchdog is no longer told that all is well, so that the service manager, which knows when to give up,
-    decides.
+    decides. A loop that is stuck cannot tell it either; that is logged by the learner's own watchdog, which has a
+    thread.
     """
     told = ""
-    watchdog = manager.watchdog_seconds
-    interval = LOOK_SECONDS if watchdog is None else min(LOOK_SECONDS, watchdog / 2)
-    while True:
-        state, reason = _state_of(learner)
-        if state in ("accepting", "degraded"):
-            manager.alive()
-        if state != told:
-            _tell(manager, state, reason, again=told != "")
-            told = state
-        await asyncio.sleep(interval)
+    interval = _interval(learner, manager)
+    pulse = learner.expect_pulse("event loop")
+    try:
+        while True:
+            pulse.beat()
+            state, reason = _state_of(learner)
+            if state in ("accepting", "degraded"):
+                manager.alive()
+            if state != told:
+                _tell(manager, state, reason, again=told != "")
+                told = state
+            await asyncio.sleep(interval)
+    finally:
+        pulse.end()
+
+
+def _interval(learner: Learner, manager: ServiceManager) -> float:
+    watchdog, stuck_after = manager.watchdog_seconds, learner.settings.supervision.stuck_after_secs
+    bounds = [LOOK_SECONDS]
+    if watchdog is not None:
+        bounds.append(watchdog / 2)
+    if stuck_after > 0:
+        bounds.append(stuck_after / 4)
+    return min(bounds)
 
 
 def _tell(manager: ServiceManager, state: str, reason: str | None, again: bool) -> None:

@@ -17,6 +17,7 @@ from ..messages import (
     ModelSummary,
     Prediction,
     Receipt,
+    RestartReceipt,
     Selection,
     SignalDecision,
     TradeOutcome,
@@ -174,6 +175,10 @@ class AsyncBatch:
     def reset(self, model_id: str, reason: str = "") -> asyncio.Future[Receipt]:
         """As the client's."""
         return self._add(requests.reset(model_id, reason))
+
+    def restart(self, model_id: str) -> asyncio.Future[RestartReceipt]:
+        """See :meth:`.aio_inputs.AsyncInputs.restart`."""
+        return self._add(requests.restart(model_id))
 
     def get_adaptive_params(
         self, model_id: str, *, as_of: int | datetime | None = None

@@ -11,10 +11,12 @@ from typing import Any
 from ..messages import (
     BackupReceipt,
     BatchResult,
+    DeadLetterReplay,
     Input,
     MarketResolved,
     Prediction,
     Receipt,
+    RestartReceipt,
     SignalDecision,
     SnapshotReceipt,
     TradeOutcome,
@@ -210,6 +212,22 @@ class AsyncInputs(AsyncCalls):
 
         """
         return await self._ask(requests.reset(model_id, reason), timeout)
+
+    async def restart(self, model_id: str, *, timeout: float | None = None) -> RestartReceipt:
+        """Bring back a model that was given up: rebuilt from its whole history, its restarts forgotten.
+
+        Raises:
+            UnknownModelError: it was never seen.
+            ModelFailedError: it cannot be rebuilt; it stays given up.
+
+        """
+        return await self._ask(requests.restart(model_id), timeout)
+
+    async def replay_dead_letters(
+        self, ids: Iterable[int] | None = None, *, timeout: float | None = None
+    ) -> DeadLetterReplay:
+        """Try dead letters again (None: all that are kept), oldest first; what succeeds is no dead letter any more."""
+        return await self._ask(requests.replay_dead_letters(ids), timeout)
 
     async def snapshot(self, *, timeout: float | None = None) -> SnapshotReceipt:
         """Write a snapshot of everything up to now; restart replays only what comes after it.

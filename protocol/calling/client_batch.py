@@ -17,6 +17,7 @@ from ..messages import (
     ModelSummary,
     Prediction,
     Receipt,
+    RestartReceipt,
     Selection,
     SignalDecision,
     TradeOutcome,
@@ -133,6 +134,10 @@ class Batch:
     def reset(self, model_id: str, reason: str = "") -> Reply[Receipt]:
         """As the client's."""
         return self._add(requests.reset(model_id, reason))
+
+    def restart(self, model_id: str) -> Reply[RestartReceipt]:
+        """See :meth:`.client_inputs.ClientInputs.restart`."""
+        return self._add(requests.restart(model_id))
 
     def get_adaptive_params(
         self, model_id: str, *, as_of: int | datetime | None = None

@@ -11,10 +11,12 @@ from ..errors import HandicapperError
 from ..messages import (
     BackupReceipt,
     BatchResult,
+    DeadLetterReplay,
     Input,
     MarketResolved,
     Prediction,
     Receipt,
+    RestartReceipt,
     SignalDecision,
     SnapshotReceipt,
     TradeOutcome,
@@ -250,6 +252,22 @@ class ClientInputs(ClientCalls):
     def reset_nowait(self, model_id: str, reason: str = "") -> Reply[Receipt]:
         """The same without waiting."""
         return self._start(requests.reset(model_id, reason))
+
+    def restart(self, model_id: str, *, timeout: float | None = None) -> RestartReceipt:
+        """Bring back a model that was given up: rebuilt from its whole history, its restarts forgotten.
+
+        Raises:
+            UnknownModelError: it was never seen.
+            ModelFailedError: it cannot be rebuilt; it stays given up.
+
+        """
+        return self._ask(requests.restart(model_id), timeout)
+
+    def replay_dead_letters(
+        self, ids: Iterable[int] | None = None, *, timeout: float | None = None
+    ) -> DeadLetterReplay:
+        """Try dead letters again (None: all that are kept), oldest first; what succeeds is no dead letter any more."""
+        return self._ask(requests.replay_dead_letters(ids), timeout)
 
     def snapshot(self, *, timeout: float | None = None) -> SnapshotReceipt:
         """Write a snapshot of everything up to now; restart replays only what comes after it.

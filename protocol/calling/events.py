@@ -11,6 +11,8 @@ from ..messages import AdaptiveParams
 
 __all__ = [
     "EVENTS",
+    "ActorRecovered",
+    "ActorStuck",
     "DriftDetected",
     "Event",
     "EventsMissed",
@@ -58,7 +60,7 @@ class ModelReset(Struct, frozen=True, kw_only=True):
 
 
 class ModelRestarted(Struct, frozen=True, kw_only=True):
-    """A model went wrong and was rebuilt."""
+    """A model was rebuilt: it had gone wrong, or an operator brought it back."""
 
     topic: ClassVar[str] = "models"
     model_id: str
@@ -70,6 +72,27 @@ class ModelFailed(Struct, frozen=True, kw_only=True):
     topic: ClassVar[str] = "models"
     model_id: str
     reason: str = ""
+
+
+class ActorStuck(Struct, frozen=True, kw_only=True):
+    """An actor's handler does not return."""
+
+    topic: ClassVar[str] = "models"
+    actor: str
+    """Such as ``model/elo`` or ``router``."""
+    message: str = ""
+    """Type of the message it was given."""
+    seconds: float = 0.0
+    """How long, at least."""
+
+
+class ActorRecovered(Struct, frozen=True, kw_only=True):
+    """What was stuck goes on."""
+
+    topic: ClassVar[str] = "models"
+    actor: str
+    seconds: float = 0.0
+    """How long it was stuck, about."""
 
 
 class DriftDetected(Struct, frozen=True, kw_only=True):
@@ -93,6 +116,8 @@ Event: TypeAlias = (
     | ModelReset
     | ModelRestarted
     | ModelFailed
+    | ActorStuck
+    | ActorRecovered
     | DriftDetected
     | EventsMissed
 )
@@ -104,6 +129,8 @@ EVENTS: Final[dict[str, type[Any]]] = {
     "model_reset": ModelReset,
     "model_restarted": ModelRestarted,
     "model_failed": ModelFailed,
+    "actor_stuck": ActorStuck,
+    "actor_recovered": ActorRecovered,
     "drift": DriftDetected,
     "events_missed": EventsMissed,
 }

@@ -22,11 +22,13 @@ from ..messages import (
     ConfigReply,
     DaemonStatistics,
     DeadLetter,
+    DeadLetterReplay,
     MarketResolved,
     ModelReport,
     ModelSummary,
     Prediction,
     Receipt,
+    RestartReceipt,
     Selection,
     SignalDecision,
     SnapshotReceipt,
@@ -145,6 +147,16 @@ def resume(model_id: str) -> Request[Receipt]:
 
 def reset(model_id: str, reason: str) -> Request[Receipt]:
     return Request(spec_of("reset"), (check_id("model_id", model_id), check_text("reason", reason)))
+
+
+def restart(model_id: str) -> Request[RestartReceipt]:
+    return Request(spec_of("restart"), (check_id("model_id", model_id),))
+
+
+def replay_dead_letters(ids: Iterable[int] | None) -> Request[DeadLetterReplay]:
+    if isinstance(ids, str | bytes):
+        raise InvalidValueError("ids", ids, "several ids of dead letters, such as a list of them")
+    return Request(spec_of("replay_dead_letters"), (None if ids is None else list(ids),))
 
 
 def snapshot() -> Request[SnapshotReceipt]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ..messages import (
     BackupReceipt,
     DeadLetter,
+    DeadLetterReplay,
     Input,
     ModelReport,
     ModelSummary,
@@ -74,6 +75,10 @@ class Backend(Protocol):
         """A receipt."""
         ...
 
+    def restart_nowait(self, model_id: str) -> Pending:
+        """A restart receipt."""
+        ...
+
     def snapshot_nowait(self) -> Pending:
         """A snapshot receipt."""
         ...
@@ -108,6 +113,10 @@ class Backend(Protocol):
 
     def dead_letters(self) -> list[DeadLetter]:
         """The newest dead letters."""
+        ...
+
+    def replay_dead_letters(self, ids: Iterable[int] | None = None) -> DeadLetterReplay:
+        """Dead letters tried again."""
         ...
 
     def add_dead_letter(self, recipient: str, reason: BaseException, message: object) -> None:

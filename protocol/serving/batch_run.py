@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..decoding import check_items
+from ..errors import HandicapperError
 from ..many import checked_messages
 from ..messages import BatchResult, SignalBatch
 from .backend import Pending
@@ -125,7 +126,7 @@ class BatchRun(Slot):
         refused = tuple((i, result) for i, result in enumerate(results) if isinstance(result, Exception))
         if self._msgid is None:
             for index, error in refused:
-                session.answer_error(None, error, method, self._raws[index])
+                session.answer_error(None, error, method, self._refused(self._raws[index]))
             session.leave(1, self._size_bytes)
             return
         if refused:
@@ -137,6 +138,14 @@ class BatchRun(Slot):
         else:
             session.answer(self._msgid, self._batch_result(refused))
         session.leave(1, self._size_bytes)
+
+    def _refused(self, raw: Any) -> Any:
+        """An item to be kept as a dead letter: the message, so that it can be tried again, if it is a right one."""
+        try:
+            (message,) = checked_messages([self._route.item_decoder.decode(raw)])
+        except HandicapperError:
+            return bytes(raw)
+        return bytes(raw) if isinstance(message, HandicapperError) else message
 
     def _batch_result(self, refused: tuple[tuple[int, Exception], ...]) -> BatchResult:
         receipts = [result for result in self._results if not isinstance(result, Exception)]

@@ -30,6 +30,8 @@ _NAMES: Final = {
     "ModelReset": "model_reset",
     "ModelRestarted": "model_restarted",
     "ModelFailed": "model_failed",
+    "ActorStuck": "actor_stuck",
+    "ActorRecovered": "actor_recovered",
 }
 
 _log = get_logger("server")

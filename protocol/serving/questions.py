@@ -275,6 +275,18 @@ def _snapshot(session: Taking, msgid: MsgId, _params: p.NoParams, _size_bytes: i
     _when_done(session, msgid, "snapshot", None, session.service.backend.snapshot_nowait())
 
 
+def _restart(session: Taking, msgid: MsgId, params: p.ModelName, _size_bytes: int) -> None:
+    _room(session)
+    pending = session.service.backend.restart_nowait(params.model_id)
+    _when_done(session, msgid, "restart", params, pending)
+
+
+def _replay(session: Taking, params: p.LetterIds) -> Any:
+    if params.ids is not None:
+        check_items("ids", len(params.ids), session.service.limits.batch_items_max)
+    return session.service.backend.replay_dead_letters(params.ids)
+
+
 def _pause(session: Taking, params: p.Pause) -> Pending:
     return session.service.backend.pause_nowait(params.model_id, params.until, params.reason)
 
@@ -309,5 +321,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "pause": _control("pause", _pause),
     "resume": _control("resume", _resume),
     "reset": _control("reset", _reset),
+    "restart": _restart,
+    "replay_dead_letters": _slow("replay_dead_letters", _replay),
 }
 """(session, msgid, params) → answers, now or once it is known. A HandicapperError raised is the answer."""

@@ -130,7 +130,9 @@ def test_seed_and_deadline_change_at_once_and_nothing_is_journaled(open_learner:
 
 def test_save_interval_is_counted_anew(open_learner: Open) -> None:
     """By a manual clock: the old interval never comes, the new one does."""
-    learner = open_learner(clock=ManualClock(now_ns=T0))
+    learner = open_learner(
+        clock=ManualClock(now_ns=T0), settings=small_settings(supervision={"stuck_after_secs": 0.0})
+    )
     learner.record_outcome(outcome(1))
     timers = learner._engine.timers
     before = learner._engine._snapshot_timer

@@ -13,7 +13,7 @@ import msgspec
 
 from handicapper.actors import Learner
 from handicapper.actors.runtime.clock import ManualClock
-from handicapper.actors.watching import ModelFailed, ModelRestarted
+from handicapper.actors.watching import ActorRecovered, ActorStuck, ModelFailed, ModelRestarted
 from handicapper.config import Persistence, Settings
 from handicapper.protocol.messages import BackupReceipt, ConfigReply
 from handicapper.protocol.methods import METHODS
@@ -78,6 +78,8 @@ SCENARIO: list[tuple[str, dict[str, Any], Any]] = [
     ("statistics", {}, 5),
     ("dead_letters", {}, 5),
     ("config", {}, 5),
+    ("restart", {"model_id": "elo"}, {"model_id": "nobody"}),
+    ("replay_dead_letters", {"ids": [1, 99]}, {"ids": [True]}),
     ("subscribe", {"topics": ["parameters", "models"], "interval_ms": 1}, {"topics": ["prices"]}),
     ("backup", {"dest": "/var/backups/handicapper"}, {"dest": "handicapper"}),
 ]  # fmt: skip
@@ -204,6 +206,8 @@ async def _notified(stream: Stream, backend: Emitting) -> Played:
         ("model_reset", ["reset", {"model_id": "vegas"}]),
         ("model_restarted", ModelRestarted("elo")),
         ("model_failed", ModelFailed("elo", "restarted 6 times, last: ValueError: x")),
+        ("actor_stuck", ActorStuck("model/elo", "Delivery", 12.5)),
+        ("actor_recovered", ActorRecovered("model/elo", 30.0)),
     ]
     told: Played = {}
     for name, cause in causes:

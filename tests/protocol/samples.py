@@ -14,7 +14,8 @@ from handicapper.protocol import messages
 WIRE: list[type[msgspec.Struct]] = [
     getattr(messages, name)
     for name in messages.__all__
-    if isinstance(getattr(messages, name), type) and name not in ("BatchResult", "SignalBatch")
+    if isinstance(getattr(messages, name), type)
+    and name not in ("BatchResult", "DeadLetterReplay", "SignalBatch")
 ]
 """Every message but those that hold exceptions: they travel by way of the connection, which has its own tests."""
 

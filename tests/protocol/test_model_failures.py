@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from handicapper.config import Supervision
+from handicapper.config import Limits, Supervision
 from handicapper.protocol import AsyncClient, Client
 from handicapper.protocol.calling.events import Event, ModelFailed, ModelRestarted
-from handicapper.protocol.errors import ModelFailedError
+from handicapper.protocol.errors import BusyError, InvalidValueError, ModelFailedError, UnknownModelError
 
 from ..actors.helpers import POISON, raising_fold
-from .client_support import DEADLINE_SECONDS, SMALL, Serving, outcome, serving
-from .wire import Wire
+from .client_support import DEADLINE_SECONDS, SMALL, T0, Serving, eventually, outcome, serving
+from .wire import Wire, pack
 
 ONE_RESTART = replace(SMALL, supervision=Supervision(restarts_max=1, attempts_max=2))
 
@@ -114,3 +114,79 @@ def test_who_subscribed_to_something_else_is_not_told(client: Client, server: Se
             models.get(timeout=DEADLINE_SECONDS)
         assert wire.call("ping") == "pong"
         assert wire.events == []
+
+
+def test_a_model_given_up_is_brought_back_over_the_socket(client: Client, server: Serving) -> None:
+    told: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    client.subscribe(["models"], told.put)
+    with raising_fold():
+        for number in (2, 3):
+            fail_once(client, number)
+            told.get(timeout=DEADLINE_SECONDS)
+    assert client.statistics().models_failed == ("m",)
+    receipt = client.restart("m")
+    assert (receipt.model_id, receipt.restarted) == ("m", True)
+    assert told.get(timeout=DEADLINE_SECONDS) == ModelRestarted(model_id="m")
+    assert client.report("m").n == 3
+    assert not client.restart("m").restarted
+    with client.batch() as batch:
+        batched = batch.restart("other")
+    assert not batched.result().restarted
+    with pytest.raises(UnknownModelError, match="nobody"):
+        client.restart("nobody")
+
+    async def main() -> None:
+        async with AsyncClient(server.unix) as other:
+            assert not (await other.restart("m")).restarted
+            async with other.batch() as batch:
+                again = batch.restart("m")
+            assert not (await again).restarted
+
+    asyncio.run(main(), debug=True)
+
+
+def test_what_a_full_model_refused_of_notifications_can_be_replayed() -> None:
+    """The others of the connection go on; nobody could be told, so the inputs are kept."""
+    settings = replace(SMALL, limits=Limits(mailbox_messages_max=4))
+    with serving(settings=settings) as server, Client(server.unix) as client:
+        client.record_outcomes([outcome(0), outcome(1, "other")])
+        assert client.report("m").n == 1
+        cell = server.learner._engine.roster.refs["m"].cell
+        cell.suspend()
+        for number in range(10, 14):
+            client.record_outcome(outcome(number))
+        with pytest.raises(BusyError, match="mailbox of model 'm' is full"):
+            client.record_outcome(outcome(14))
+        client.notify.record_outcome(outcome(14))
+        client.notify.record_outcome(outcome(15, "other"))
+        with Wire(server.path) as wire:
+            item = ["o16", "m", "YES", "YES", T0]
+            wire.send(pack([2, "record_outcome_batch", {"outcomes": [item, ["o17"]]}]))
+            assert wire.call("ping") == "pong"
+        eventually(lambda: client.statistics().server.notifications_refused == 3)
+        assert client.record_outcome(outcome(15, "other")).duplicate
+        letters = client.dead_letters()
+        assert [letter.replayable for letter in letters] == [True, True, False]
+        replay = client.replay_dead_letters([letters[0].id])
+        ((number, error),) = replay.failed
+        assert number == letters[0].id and isinstance(error, BusyError)
+        cell.resume()
+        eventually(lambda: cell.at_rest)
+        replay = client.replay_dead_letters()
+        assert replay.replayed == tuple(letter.id for letter in letters[:2])
+        assert replay.not_replayable == (letters[2].id,)
+        assert client.report("m").n == 7
+        assert client.replay_dead_letters([12_345]).unknown == (12_345,)
+        with pytest.raises(InvalidValueError, match="ids"):
+            client.replay_dead_letters([-1])
+
+        async def main() -> None:
+            async with AsyncClient(server.unix) as other:
+                assert (await other.replay_dead_letters()).not_replayable == (letters[2].id,)
+
+        asyncio.run(main(), debug=True)
+
+
+def test_an_input_from_the_future_is_refused_over_the_socket_with_a_remedy(client: Client) -> None:
+    with pytest.raises(InvalidValueError, match=r"resolved_at was .*limits\.future_seconds_max"):
+        client.record_outcome(outcome(50, resolved_at=7_000_000_000 * 10**9))

@@ -29,7 +29,23 @@ def test_system_clock_gives_nanoseconds_and_a_monotonic_time() -> None:
 def test_dead_letter_says_to_whom_why_what_how_often_and_when() -> None:
     letters = DeadLetters(clock=ManualClock(now_ns=7))
     letters.add("model/a", "stopped", {"x": 1}, attempts=2)
-    assert letters.latest() == (DeadLetter("model/a", "stopped", '{"x": 1}', 2, 7),)
+    assert letters.latest() == (DeadLetter("model/a", "stopped", '{"x": 1}', 2, 7, 1, None),)
+
+
+def test_dead_letter_that_was_dealt_with_is_gone_and_counted_and_one_tried_in_vain_says_so() -> None:
+    clock = ManualClock(now_ns=7)
+    letters = DeadLetters(letters_max=3, clock=clock)
+    for number in (1, 2, 3):
+        letters.add("a", "r", number, content=number * 10)
+    letters.remove(2)
+    clock.set_wall(9)
+    letters.tried_again(3, "refused")
+    letters.tried_again(2, "gone before")
+    letters.remove(77)
+    assert letters.latest([3, 2, 77]) == (DeadLetter("a", "refused", "3", 1, 9, 3, 30),)
+    letters.add("a", "r", 4)
+    assert [letter.id for letter in letters.latest()] == [1, 3, 4]
+    assert (letters.total, letters.forgotten) == (4, 0)
 
 
 def test_dead_letters_beyond_the_bound_drop_the_oldest_but_count_it() -> None:
