@@ -2,7 +2,7 @@
 
 Their senders cannot be told to come later, so the server tries again until there is room, and the session takes
 in nothing more meanwhile. Whether there is room is known at once if a bound of the server's or of the learner's
-was reached, but only later if a model's mailbox was full: by then what the connection sent behind it may be
+was reached, but only later if the disk was full: by then what the connection sent behind it may be
 under way, and is recorded first. To let nothing else overtake, one group is tried at a time, once all that
 was under way has come back, and the next one when that one is through.
 """

@@ -110,7 +110,7 @@ def test_what_still_cannot_be_folded_is_set_aside(learner: Learner) -> None:
         assert learner.report("bad").n == 5
         poison = [letter for letter in learner.dead_letters() if letter.reason.startswith("poison")]
         assert len(poison) == 2
-        assert all("the fold broke" in letter.reason and "Scored(" in letter.message for letter in poison)
+        assert all("the fold broke" in letter.reason and "Scored {" in letter.message for letter in poison)
 
 
 def test_restarts_are_counted_anew_after_it_was_brought_back(learner: Learner) -> None:

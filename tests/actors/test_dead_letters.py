@@ -97,8 +97,8 @@ def test_poison_has_one_letter_with_message_error_and_tries_however_often_it_is_
         first, second = [letter for letter in learner.dead_letters() if letter.replayable]
         for letter in (first, second):
             assert letter.recipient == "model/m"
-            assert "RuntimeError('the fold broke')" in letter.reason
-            assert letter.message.startswith("'input ") and "Scored(" in letter.message
+            assert "RuntimeError: the fold broke" in letter.reason
+            assert letter.message.startswith('"input ') and "Scored {" in letter.message
             assert letter.attempts >= 1
         learner.record_outcome(outcome(20, confidence=POISON))
         assert learner.report("m").n == 8

@@ -65,7 +65,7 @@ def test_full_mailbox_of_a_model_makes_the_learner_busy_and_loses_nothing(open_l
             try:
                 learner.record_outcome(outcome(number, right=number % 3 > 0))
             except BusyError as busy:
-                assert "'m'" in str(busy)
+                assert '"m"' in str(busy)
                 assert "mailbox_messages_max" in str(busy)
                 break
             acknowledged.append(number)

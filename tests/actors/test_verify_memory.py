@@ -184,7 +184,7 @@ def test_inputs_of_every_kind_in_between_spoil_nothing(
     """Revisions of what is on disk, joined outcomes, expiries, pauses, resets and snapshots, all the while."""
     monkeypatch.setattr(live_check, "SLICE_TICKETS", 16)
     clock = ManualClock(T0)
-    learner = open_learner(clock=clock)
+    learner = open_learner(clock=clock, future_inputs=True)
     stopped, errors, turns = threading.Event(), [], [0]
 
     def record() -> None:

@@ -18,7 +18,9 @@ from handicapper.protocol.messages import (
     AdaptiveParams,
     BackupReceipt,
     ConfigReply,
+    DeadLetterReplay,
     Receipt,
+    RestartReceipt,
     Selection,
     SignalDecision,
     SnapshotReceipt,
@@ -102,6 +104,10 @@ class MemoryBackend:
     def reset_nowait(self, model_id: str, reason: str = "") -> Done:
         return self._control(model_id)
 
+    def restart_nowait(self, model_id: str) -> Done:
+        done = self._control(model_id)
+        return done if done.exception() is not None else Done(example(RestartReceipt))
+
     def _control(self, model_id: str) -> Done:
         if model_id == "unknown":
             return Done(error=UnknownModelError(model_id))
@@ -134,6 +140,9 @@ class MemoryBackend:
 
     def dead_letters(self) -> list[Any]:
         return []
+
+    def replay_dead_letters(self, ids: Iterable[int] | None = None) -> DeadLetterReplay:
+        return DeadLetterReplay(replayed=(), failed=(), not_replayable=(), unknown=tuple(ids or ()))
 
     def add_dead_letter(self, recipient: str, reason: HandicapperError, message: object) -> None:
         self.letters.append((recipient, reason))

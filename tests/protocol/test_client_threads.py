@@ -19,6 +19,7 @@ from handicapper.protocol.messages import Receipt
 from .client_support import (
     DEADLINE_SECONDS,
     SOON_SECONDS,
+    T0,
     Peer,
     Serving,
     eventually,
@@ -67,8 +68,9 @@ def test_threads_share_a_connection_and_each_gets_its_own_answers(client: Client
                     assert isinstance(client.record_outcome(outcome(number, f"model-{thread}")), Receipt)
                 case 2:
                     numbers = range(number * 1_000, number * 1_000 + 5)
+                    signals = [prediction(i, f"model-{thread}", predicted_at=T0) for i in numbers]
                     with client.batch() as batch:
-                        replies = [batch.process_signal(prediction(i, f"model-{thread}")) for i in numbers]
+                        replies = [batch.process_signal(signal) for signal in signals]
                     assert [reply.result().prediction_id for reply in replies] == [f"p{i}" for i in numbers]
                 case 3:
                     reply = client.process_signal_nowait(prediction(number, f"other-{thread}", market_id="x"))

@@ -155,7 +155,7 @@ def test_what_a_full_model_refused_of_notifications_can_be_replayed() -> None:
         cell.suspend()
         for number in range(10, 14):
             client.record_outcome(outcome(number))
-        with pytest.raises(BusyError, match="mailbox of model 'm' is full"):
+        with pytest.raises(BusyError, match='mailbox of model "m" is full'):
             client.record_outcome(outcome(14))
         client.notify.record_outcome(outcome(14))
         client.notify.record_outcome(outcome(15, "other"))

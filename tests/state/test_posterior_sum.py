@@ -72,7 +72,7 @@ def test_state_after_being_looked_at_is_bit_identical(
             state.apply([scored(number, x, 0.7, T0 + at_ns)], number)
         for look in looks:
             views.report(seen, T0 + look * HOUR)
-            views.draw(seen, b"key", 3, T0 + look * HOUR)
+            views.arm(seen, T0 + look * HOUR)
             views.decide_gate(seen, 0.7, T0 + look * HOUR)
     assert state_bytes(seen) == state_bytes(unseen)
 
