@@ -17,7 +17,9 @@ from handicapper.protocol.limits import WireLimits
 from handicapper.protocol.messages import (
     AdaptiveParams,
     ConfigReply,
+    DeadLetterReplay,
     Receipt,
+    RestartReceipt,
     Selection,
     SignalDecision,
     SnapshotReceipt,
@@ -106,6 +108,12 @@ class MemoryBackend:
             return Done(error=UnknownModelError(model_id))
         self.seq += 1
         return Done(Receipt(seq=self.seq))
+
+    def restart_nowait(self, model_id: str) -> Done:
+        return Done(example(RestartReceipt))
+
+    def replay_dead_letters(self, ids: Iterable[int] | None = None) -> DeadLetterReplay:
+        return DeadLetterReplay(replayed=(), failed=(), not_replayable=(), unknown=tuple(ids or ()))
 
     def snapshot_nowait(self) -> Done:
         return Done(example(SnapshotReceipt))

@@ -238,5 +238,6 @@ def test_what_is_refused_of_a_notification_is_counted_and_kept(wire: Wire, model
     letters = wire.call("dead_letters")[-4:]
     codes = sorted(letter["reason"].partition(" ")[0] for letter in letters)
     assert codes == ["INVALID_VALUE", "INVALID_VALUE", "UNKNOWN_METHOD", "UNKNOWN_METHOD"]
-    assert all(letter.keys() == {"recipient", "reason", "message", "attempts", "at"} for letter in letters)
+    fields = {"recipient", "reason", "message", "attempts", "at", "id", "replayable"}
+    assert all(letter.keys() == fields for letter in letters)
     assert wire.call("report", {"model_id": model})["n"] == 1
