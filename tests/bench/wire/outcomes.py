@@ -37,7 +37,7 @@ class Outcome:
 
 
 def outcomes(first: int, count: int, models: int = MODELS) -> Iterator[Outcome]:
-    """Outcomes numbered from ``first`` on: a second apart, each of its own prediction, all with confidence and P&L.
+    """Outcomes numbered from ``first`` on: a millisecond apart, each of its own prediction, all with confidence and P&L.
 
     The same numbers give the same outcomes.
     """
@@ -49,7 +49,7 @@ def outcomes(first: int, count: int, models: int = MODELS) -> Iterator[Outcome]:
             model_id=f"model-{number % models}",
             predicted="YES",
             actual="YES" if right else "NO",
-            resolved_at=T0 + number * 10**9,
+            resolved_at=T0 + number * 10**6,
             pnl=f"{'' if right else '-'}{chance.randrange(1, 5_000) / 100:.2f}",
             confidence=chance.randrange(50, 100) / 100,
         )
