@@ -114,12 +114,6 @@ class MemoryBackend:
         self.seq += 1
         return Done(Receipt(seq=self.seq))
 
-    def restart_nowait(self, model_id: str) -> Done:
-        return Done(example(RestartReceipt))
-
-    def replay_dead_letters(self, ids: Iterable[int] | None = None) -> DeadLetterReplay:
-        return DeadLetterReplay(replayed=(), failed=(), not_replayable=(), unknown=tuple(ids or ()))
-
     def snapshot_nowait(self) -> Done:
         return Done(example(SnapshotReceipt))
 

@@ -37,7 +37,7 @@ class Outcome:
 
 
 def outcomes(first: int, count: int, models: int = MODELS) -> Iterator[Outcome]:
-    """Outcomes numbered from ``first`` on: a millisecond apart, each of its own prediction, all with confidence and P&L.
+    """Outcomes numbered from ``first`` on: a millisecond apart, of a prediction each, all with confidence and P&L.
 
     The same numbers give the same outcomes.
     """
