@@ -68,7 +68,7 @@ def test_what_cannot_be_had_is_said_and_nothing_fails(run: Run) -> None:
     said, called = run()
     assert said == [
         f"foreign programs: {tool} cannot be had; the tests that need it are skipped"
-        for tool in ("rust", "node", "npm", "neovim", "pynvim", "systemd")
+        for tool in ("rust", "node", "npm", "neovim", "pynvim", "systemd", "strace")
     ]
     assert not [line for line in called if line.startswith(("apt-get", "npm"))]
 
@@ -83,6 +83,7 @@ def test_missing_programs_are_asked_of_debian_one_by_one_after_an_update(run: Ru
         "librust-serde-derive-dev",
         "neovim",
         "npm",
+        "strace",
         "systemd",
     ]
 
