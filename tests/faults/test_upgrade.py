@@ -91,7 +91,7 @@ def states(learner: Learner) -> dict[str, str]:
 
 def opened(path: Path) -> Learner:
     """At a time when nothing has expired, so that nothing is journaled but what a test sends."""
-    return Learner(path, clock=ManualClock(0))
+    return Learner(path, clock=ManualClock(0), future_inputs=True)
 
 
 def test_there_is_one_of_this_schema() -> None:
