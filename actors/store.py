@@ -332,7 +332,7 @@ class Store(StoreReads):
                 self._grow()
             except (lmdb.Error, OSError) as error:
                 # The environment is as it was, and what was to be taken over is in the log still.
-                passing = any(os.strerror(number) in str(error) for number in _PASSING)
+                passing = any(os.strerror(number) in str(error) for number in _PASSING) and self._usable()
                 raise (self._full(error) if passing else self._fail(error)) from error
         if tail:
             with self._tail_changing:
@@ -340,6 +340,14 @@ class Store(StoreReads):
                 self.tail_bytes -= tail_bytes
                 self._checkpoints += 1
             self._log.release(tail[-1][0])
+
+    def _usable(self) -> bool:
+        """Whether LMDB takes another transaction: none any more once a meta page could not be written."""
+        try:
+            self._env.begin(write=True).abort()
+        except lmdb.Error:
+            return False
+        return True
 
     def _grow(self) -> None:
         size = self._env.info()["map_size"]

@@ -175,7 +175,7 @@ def _after_failure(life: Life, recovers: bool) -> None:
     learner = life.learner
     if recovers:
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while learner.statistics().state != "accepting" and time.monotonic() < deadline:
+        while learner.statistics().state == "degraded" and time.monotonic() < deadline:
             learner.run_ready(100) if learner._engine.driven else None
             threading.Event().wait(0.002)
         life.calls(3, "recovered")
