@@ -53,7 +53,7 @@ def log_of(path: Path) -> Path:
 def inject(name: str, what: str, path: Path) -> list[str]:
     """Options of strace that do something to a call. The job's own writes, which say what it does, are spared."""
     only = ["-P", str(path / "handicapper.json.new")] if name == "write" else []
-    return ["-o", str(log_of(path)), *only, "-e", f"trace={name}", "-e", f"inject={name}:{what}"]
+    return ["-y", "-o", str(log_of(path)), *only, "-e", f"trace={name}", "-e", f"inject={name}:{what}"]
 
 
 def choose(counts: dict[str, int], name: str, chance: random.Random) -> list[int]:
