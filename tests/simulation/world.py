@@ -203,7 +203,9 @@ class World:
         """Open the learner on what the disk holds; Crash if that happens meanwhile."""
         self.abandon()
         with self._entered():
-            self.learner = Learner("simulated", settings, clock=self.clock, wake=lambda: None)
+            self.learner = Learner(
+                "simulated", settings, clock=self.clock, wake=lambda: None, future_inputs=True
+            )
 
     def abandon(self) -> None:
         """The process is gone."""

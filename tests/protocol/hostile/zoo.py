@@ -137,6 +137,7 @@ FIELDS: dict[str, Callable[[Any], bool]] = {
     "client": lambda value: isinstance(value, str), "errors": _one_of("pair", "text"),
     "protocol": lambda value: value == [1, 0],
     "token": lambda value: isinstance(value, str),
+    "ids": _list_of(_integer(0, 2**64 - 1)),
     "dest": lambda value: False,  # among these there is no absolute path
 }  # fmt: skip
 """What each field takes, nil apart: nil is taken where it is the default."""
