@@ -47,6 +47,7 @@ def learner(open_learner: Open) -> Learner:
 @contextmanager
 def full(learner: Learner, model: str = "m") -> Iterator[int]:
     """Fill a model's mailbox; gives how many outcomes were acknowledged."""
+    eventually(lambda: model_ref(learner, model).cell.at_rest)
     with held(model_ref(learner, model)):
         acknowledged = 0
         while True:
@@ -161,6 +162,7 @@ def test_flood_into_one_model_loses_nothing_and_refuses_no_other(open_learner: O
                 busy.set()
 
     flooding = threading.Thread(target=flood)
+    eventually(lambda: model_ref(learner).cell.at_rest)
     with held(model_ref(learner)):
         flooding.start()
         assert busy.wait(DEADLINE_SECONDS)

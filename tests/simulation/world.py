@@ -51,7 +51,7 @@ def settings_with(random: Random, **learning: Any) -> Settings:
             idempotency_filter_mib=1,
             snapshot_inputs_max=random.choice([20, 1_000_000]),
         ),
-        limits=Limits(batch_inputs_max=random.choice([1, 3, 4096])),
+        limits=Limits(batch_inputs_max=random.choice([1, 3, 4096]), future_seconds_max=0.0),
         supervision=Supervision(attempts_max=100, restarts_max=1_000_000),
         **learning,
     )
