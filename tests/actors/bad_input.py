@@ -14,7 +14,10 @@ from msgspec.structs import asdict
 
 from handicapper.actors import Learner
 from handicapper.actors.records import encode
+from handicapper.actors.runtime.cell import Ping
 from handicapper.protocol.messages import Prediction, TradeOutcome
+
+from .helpers import DEADLINE_SECONDS
 
 PREDICTION: dict[str, Any] = {
     "prediction_id": "new", "model_id": "elo", "market_id": "open", "outcome": "YES", "confidence": 0.6,
@@ -52,6 +55,9 @@ def filled_learner(path: Path) -> Iterator[Learner]:
 def everything(learner: Learner) -> dict[str, Any]:
     """All that could change: models, markets, journal, counters. Not counted: refusals themselves."""
     engine = learner._engine
+    # An input is answered before its turn is over and its models have learned from it.
+    for ref in (engine.router, *engine.roster.refs.values()):
+        ref.ask(Ping(), timeout=DEADLINE_SECONDS)
     last = engine.store.last_journal_record()
     assert last is not None
     router = engine.router.cell.actor

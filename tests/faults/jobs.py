@@ -14,6 +14,7 @@ from workload import Call, make_call
 
 from handicapper.actors import Learner
 from handicapper.actors.records import encode
+from handicapper.actors.runtime.cell import Ping
 from handicapper.bin.cli import main
 from handicapper.bin.daemon import running as _running  # noqa: F401  # not imported again by every daemon
 from handicapper.config import Settings, settings_from_dict
@@ -112,6 +113,9 @@ def inspect(
 def state_of(learner: Learner) -> str:
     """A digest of what is believed of every model and of what is pending, the same however it was restored."""
     engine = learner._engine
+    # An input is answered before its turn is over and its models have learned from it.
+    for ref in (engine.router, *engine.roster.refs.values()):
+        ref.ask(Ping(), timeout=60.0)
     book = engine.router.cell.actor.book
     records = [ref.cell.actor.state.to_record() for _, ref in sorted(engine.roster.refs.items())]
     pending = sorted(
