@@ -159,7 +159,7 @@ class RouterActor(PooledActor):
             # With the end of the batch: in its place, a question between inputs would make a batch of each.
             self._after.append(message)
         elif isinstance(message, TakeSnapshot):
-            failure = self.failure or self._journal.full
+            failure = self.failure or self._journal.failure or self._journal.full
             if failure is not None:
                 raise failure.with_traceback(None)
             self._expire()
