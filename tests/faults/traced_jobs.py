@@ -170,19 +170,34 @@ def troubled(
     emit(finished=True)
 
 
+def _goes_on(life: Life) -> bool:
+    """Go on once the disk has room again; false if that fails by another name. The other thread may meet it too."""
+    while True:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while life.learner.statistics().state == "degraded" and time.monotonic() < deadline:
+            if life.learner._engine.driven:
+                life.learner.run_ready(100)
+            threading.Event().wait(0.002)
+        try:
+            life.calls(3, "recovered")
+            life.snapshot()
+            life.close()
+        except StoreFullError:
+            if life.closing:
+                return True
+        except HandicapperError as error:
+            emit(failed=error.code, text=str(error))
+            return life.closing
+        else:
+            return True
+
+
 def _after_failure(life: Life, recovers: bool) -> None:
     """What a learner answers whose disk has failed, and is well again."""
-    learner = life.learner
-    if recovers:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while learner.statistics().state == "degraded" and time.monotonic() < deadline:
-            learner.run_ready(100) if learner._engine.driven else None
-            threading.Event().wait(0.002)
-        life.calls(3, "recovered")
-        life.snapshot()
-        life.close()
+    if recovers and _goes_on(life):
         emit(recovered=True)
         return
+    learner = life.learner
     codes: list[str] = []
     for attempt in (
         lambda: learner.record(make_call(life.seed, 7, 7, 0).inputs),
