@@ -79,11 +79,11 @@ class Journal:
         """The router leaves a batch to the persister: none of its later ones may overtake it."""
         self._handed_over += 1
 
-    def commit_here(self, batch: JournalBatch) -> bool:
-        """Commit a batch in the calling thread, the router's; False if it has to be handed over instead."""
+    def commit_here(self, batches: list[JournalBatch]) -> bool:
+        """Commit batches in the calling thread, the router's, with one sync; False if they have to be handed over."""
         if (
             self._handed_over != self._taken_over
-            or len(batch.entries) > HERE_INPUTS_MAX
+            or sum(len(batch.entries) for batch in batches) > HERE_INPUTS_MAX
             or self.store.tail_bytes > TAIL_BYTES_MAX
             or (self._not_here_until and monotonic() < self._not_here_until)
             or not self._going_through.acquire(blocking=False)
@@ -91,7 +91,7 @@ class Journal:
             return False
         began = monotonic()
         try:
-            self._commit([batch])
+            self._commit(batches)
         finally:
             self._going_through.release()
         ended = monotonic()

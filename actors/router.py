@@ -75,6 +75,8 @@ class RouterActor(PooledActor):
         self.thread_id = 0
         """Of the thread that runs its turn, while one does."""
         self._replies: list[tuple[LeanFuture[Any], Any]] = []
+        self._batches: list[JournalBatch] = []
+        """Told to the models, and not handed to the journal yet."""
         self._after: list[AfterInputs] = []
         self._news: list[LearnerEvent] = []
         """What an operator said in this batch, to be told once the models know it."""
@@ -233,7 +235,10 @@ class RouterActor(PooledActor):
         self._deliver()
         replies, self._replies = self._replies, []
         if replies:
-            self._make_durable([], replies)
+            self._to_journal([], replies)
+        if self._batches:
+            batches, self._batches = self._batches, []
+            self._make_durable(batches)
         self.book.leave()
         if self._since_snapshot >= self._snapshot_inputs_max and self.failure is None:
             self._since_snapshot = 0
@@ -253,7 +258,7 @@ class RouterActor(PooledActor):
             self._tell(model_id, delivery)
         if self._watchers.listeners or self._news:
             self._announce(deliveries)
-        self._make_durable(entries, replies, first_seq)
+        self._to_journal(entries, replies, first_seq)
 
     def _announce(self, deliveries: list[tuple[str, Delivery]]) -> None:
         news, self._news = self._news, []
@@ -263,17 +268,24 @@ class RouterActor(PooledActor):
         if model_ids:
             self._watchers.tell(ParametersTouched(model_ids))
 
-    def _make_durable(self, entries: list[Any], replies: list[Any], first_seq: int = 0) -> None:
-        """Journal entries, and answer; in this turn if that can be done at once."""
-        journal, first_seq = self._journal, first_seq or self.book.seq + 1
-        batch = JournalBatch(first_seq, self._clock.now_ns(), entries, replies, self._store_failed)
-        if journal.commit_here(batch):
+    def _to_journal(self, entries: list[Any], replies: list[Any], first_seq: int = 0) -> None:
+        """Leave entries, and what to answer once they are durable, for the end of what waits: one sync for all."""
+        first_seq = first_seq or self.book.seq + 1
+        self._batches.append(
+            JournalBatch(first_seq, self._clock.now_ns(), entries, replies, self._store_failed)
+        )
+
+    def _make_durable(self, batches: list[JournalBatch]) -> None:
+        """Journal, and answer; in this turn if that can be done at once."""
+        journal = self._journal
+        if journal.commit_here(batches):
             if journal.store.checkpoint_due and not journal.checkpoint_asked:
                 journal.checkpoint_asked = True
                 self._persister.post(Checkpoint())
             return
-        journal.hand_over()
-        self._persister.post(batch)
+        for batch in batches:
+            journal.hand_over()
+            self._persister.post(batch)
 
     def _tell(self, model_id: str, delivery: Delivery) -> None:
         ref = self._roster.refs.get(model_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,8 @@ from .helpers import (
     HOUR,
     T0,
     copy_while_open,
+    held,
+    outcome,
     prediction,
     resolution,
     small_settings,
@@ -169,3 +172,15 @@ def test_process_signal_sees_every_outcome_recorded_before_it(open_learner: Open
         assert decision.ema_accuracy == ema
         learner.resolve_market(resolution(number, "YES" if number % 3 else "NO"))
         ema = 0.1 * (1.0 if number % 3 else 0.0) + 0.9 * ema
+
+
+def test_signals_that_wait_together_share_one_commit(learner: Learner) -> None:
+    learner.record_outcome(outcome(0))
+    commits = learner.statistics().commits
+    with held(learner._engine.router):
+        replies: list[Any] = [learner.process_signal_nowait(prediction(n)) for n in range(1, 11)]
+        replies.append(learner.record_outcome_nowait(outcome(100)))
+        replies += [learner.process_signal_nowait(prediction(n)) for n in range(11, 21)]
+    seqs = [reply.get(DEADLINE_SECONDS).seq for reply in replies]
+    assert seqs == sorted(seqs)
+    assert learner.statistics().commits == commits + 1
