@@ -98,23 +98,8 @@ def _room(session: Taking) -> None:
 
 
 def _when_done(session: Taking, msgid: MsgId, method: str, params: object, pending: Pending) -> None:
-    """Answer once it is done."""
-
-    def done() -> None:
-        result, error = outcome_of(pending)
-        if error is not None:
-            session.answer_error(msgid, error, method, params)
-        else:
-            session.answer(msgid, result)
-        session.leave(1)
-
-    session.enter(None, 1)
-    pending.add_done_callback(lambda _: session.service.post(done))
-
-
-def _now_or_when_done(session: Taking, msgid: MsgId, method: str, params: object, pending: Pending) -> None:
-    """Answer in this turn if it is done already, as it is when nobody had to be waited for: waking the loop would
-    take longer than most questions do."""
+    """Answer once it is done; in this turn if it is already, as it is when nobody had to be waited for, because
+    waking the loop would take longer than most questions do."""
     service, asking, here = session.service, True, get_ident()
 
     def answer() -> None:
@@ -185,7 +170,7 @@ def _sampling(session: Taking, params: p.Sample) -> Callable[[], Pending]:
 def _sample(session: Taking, msgid: MsgId, params: p.Sample, _size_bytes: int) -> None:
     _room(session)
     session.charge(SELECTION_UNITS + _draws(session, params) // DRAWS_A_UNIT)
-    _now_or_when_done(session, msgid, "thompson_sample", params, _sampling(session, params)())
+    _when_done(session, msgid, "thompson_sample", params, _sampling(session, params)())
 
 
 def _sample_many(session: Taking, msgid: MsgId, params: p.Samples, size_bytes: int) -> Run:
