@@ -2,7 +2,8 @@
 
 Reading order: :mod:`.learner` (the facade), :mod:`.engine` (how it is put together), :mod:`.router`,
 :mod:`.model`, :mod:`.selector`, :mod:`.persister`, :mod:`.supervisor` (the actors), :mod:`.state` (what they
-decide), :mod:`.learning` (the maths), :mod:`.runtime` (actors in general), :mod:`.store` (LMDB).
+decide), :mod:`.learning` (the maths), :mod:`.runtime` (actors in general), :mod:`.journal` (the door to what is
+durable), :mod:`.log_file` (where that is first), :mod:`.store` (LMDB, which takes it over).
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Retry(Struct, frozen=True):
 
 
 class WriteAhead(Struct, frozen=True):
-    """Part of the archive of a snapshot that is being taken: written with the next commit, or with the snapshot.
+    """Part of the archive of a snapshot that is being taken: written with the next checkpoint, or with the snapshot.
 
     ``done()`` is called once it is there: the next piece is not made before, so that a snapshot takes its pace
     from the disk, and no transaction has more than a piece or two to take along.

@@ -188,7 +188,7 @@ class Snapshotter:
         self._step()
 
     def _step(self) -> None:
-        """Go on with what may take long, and come again after the next commit and the inputs that wait."""
+        """Go on with what may take long, and come again after the next checkpoint and the inputs that wait."""
         taking = self._taking
         if taking is None or (self._ended is not None and taking.receipt is None):
             return
@@ -210,7 +210,7 @@ class Snapshotter:
                 return
         tell_router = self.tell_router
         if taking.behind_items:
-            # The next piece as soon as what waits now had its turn, not only after the next commit.
+            # The next piece as soon as what waits now had its turn, not only after the next checkpoint.
             self._persister.post(WriteAhead(ahead, lambda: None))
             tell_router(SnapshotStep())
         else:
