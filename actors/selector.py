@@ -193,9 +193,14 @@ class SelectorActor(PooledActor):
         self._scatter = scatter
 
     def on_batch(self, envelopes: list[Envelope[Any]]) -> None:
-        """Begin each; the last answer completes it, not the end of the turn."""
+        """Begin each; the last answer completes it, not the end of the turn. What raises in one is its own."""
         for envelope in envelopes:
-            self._scatter.begin(envelope.message)
+            try:
+                self._scatter.begin(envelope.message)
+            except Exception as error:
+                if envelope.reply_to is None:
+                    raise
+                envelope.reply_to.set_exception((type(error), error, error.__traceback__))
 
 
 def _gathered(names: list[str], asked: Asked) -> Gathered[str, Any]:

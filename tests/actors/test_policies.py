@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from handicapper.actors import Learner
+from handicapper.actors.calls import Reply
 from handicapper.actors.persister import Checkpoint, PersisterActor
+from handicapper.actors.questions import selection_question
 from handicapper.actors.selector import Scatter
 from handicapper.actors.state.book import Book
 from handicapper.actors.supervisor import SupervisorActor
@@ -20,6 +22,7 @@ from .helpers import (
     POISON,
     disk_held,
     eventually,
+    held,
     outcome,
     prediction,
     raising_fold,
@@ -79,6 +82,31 @@ def test_selector_that_raises_tells_whoever_asked_and_answers_the_next(
     assert [sample.model_id for sample in learner.thompson_sample().ranked] == ["m"]
     assert learner.statistics().state == "accepting"
     assert learner.record_outcome(outcome(60)).scored == 1
+
+
+def test_question_that_raises_in_the_selector_costs_the_others_of_its_batch_nothing(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Scatter.begin
+
+    def some_break(scatter: Scatter, message: Any) -> None:
+        if getattr(message, "seed", None) == 13:
+            raise RuntimeError("the selector broke")
+        begin(scatter, message)
+
+    monkeypatch.setattr(Scatter, "begin", some_break)
+    engine = learner._engine
+    replies: list[Reply[Any]] = []
+    with held(engine.selector):
+        for seed in (12, 13, 14):
+            reply: Reply[Any] = Reply(engine.selector.cell)
+            engine.ask(
+                engine.selector, selection_question(engine, reply, 1, None, None, "s", seed, None), reply
+            )
+            replies.append(reply)
+    with pytest.raises(RuntimeError, match="the selector broke"):
+        replies.pop(1).get(DEADLINE_SECONDS)
+    assert [reply.get(DEADLINE_SECONDS).seed for reply in replies] == [12, 14]
 
 
 def test_persister_that_raises_acknowledges_nothing_more_and_answers_everybody(
