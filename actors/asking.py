@@ -152,7 +152,9 @@ class Asking:
         report: ModelReport = self._ask(model_id, views.report, at, timeout)
         if len(self._engine.roster.refs) > CONTENDERS_MAX:
             return report
-        chances = self._chances(self._ask_all(views.contender, at, timeout))
+        # As of a selection: a model that is slow to answer is left out, and holds up nobody's report.
+        deadline = self._engine.settings.thompson_sampling.gather_deadline_ms / 1000
+        chances = self._chances(self._ask_all(views.contender, at, min(timeout, deadline)))
         return replace(report, probability_best=chances.get(model_id))
 
     def reports(

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from handicapper.actors import Learner
 from handicapper.actors.runtime.clock import ManualClock
-from handicapper.config import Weights
+from handicapper.config import ThompsonSampling, Weights
 from handicapper.protocol.errors import DeadlineExceededError, InvalidValueError, UnknownModelError
-from handicapper.protocol.messages import AdaptiveParams
+from handicapper.protocol.messages import AdaptiveParams, ModelReport
 
 from .helpers import (
+    DEADLINE_SECONDS,
     HOUR,
     SOON_SECONDS,
     T0,
@@ -128,6 +130,21 @@ def test_report_of_a_model_that_does_not_answer_exceeds_its_deadline(learner: Le
         assert [s.n for s in learner.models(timeout=SOON_SECONDS)] == [0]
         assert learner.reports(timeout=SOON_SECONDS) == []
     assert learner.report("m").n == 1
+
+
+def test_report_does_not_wait_for_another_model_that_is_slow(open_learner: Open) -> None:
+    """Its chance of being the best is among those that answered, as in a selection."""
+    learner = open_learner(settings=small_settings(thompson_sampling=ThompsonSampling(gather_deadline_ms=10)))
+    for model in ("quick", "slow"):
+        teach(learner, model, range(100 * len(model), 100 * len(model) + 25))
+    found: list[ModelReport] = []
+    with held(model_ref(learner, "slow")):
+        asking = Thread(target=lambda: found.append(learner.report("quick", timeout=3_600.0)))
+        asking.start()
+        asking.join(DEADLINE_SECONDS)
+        assert [(report.n, report.probability_best) for report in found] == [(25, 1.0)]
+    asking.join(DEADLINE_SECONDS)
+    assert (learner.report("quick").probability_best or 1.0) < 1.0
 
 
 def test_reports_equal_each_models_report(learner: Learner) -> None:
