@@ -253,8 +253,15 @@ MUTANTS = (
     Mutant(
         "paused model is selected",
         "actors/state/views.py",
+        " or (state.pause is not None and paused(state, as_of)):",
+        ":",
+        ("tests/actors/test_learner_sampling.py", "tests/state/test_views.py"),
+    ),
+    Mutant(
+        "paused model is called eligible",
+        "actors/state/views.py",
         "    return not paused(state, as_of) and state.now.n",
         "    return state.now.n",
-        ("tests/actors/test_learner_sampling.py", "tests/state/test_views.py"),
+        ("tests/state/test_views.py",),
     ),
 )
