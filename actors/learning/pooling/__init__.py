@@ -14,10 +14,11 @@ give bit for bit the same state, whatever the order of the forecasts within an e
 """
 
 from .pool import Combined, combine, learn, relative_weights, shares
-from .state import FORMS, PoolRules, PoolState, Standing, copy_pool, new_pool
+from .state import DEFAULT_RULES, FORMS, PoolRules, PoolState, Standing, copy_pool, new_pool
 from .table import Forecast
 
 __all__ = [
+    "DEFAULT_RULES",
     "FORMS",
     "Combined",
     "Forecast",

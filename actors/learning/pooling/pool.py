@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from math import exp, log
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import log
 from typing import NamedTuple
 
-from .forms import corrected_pool, disagreement, linear_pool, log_pool, newton_step
-from .shares import normalized, share_update
-from .state import FORMS, PoolRules, PoolState, Standing
+from .forms import disagreement, linear_pool, log_pool, newton_step, softmax
+from .shares import share_update
+from .state import DEFAULT_RULES, FORMS, PoolRules, PoolState, Standing
 from .table import REMAINDER, Table, floored_logs, tabulate, target
 
 __all__ = ["Combined", "combine", "learn", "relative_weights", "shares"]
 
-_RULES = PoolRules()
 _NEW = Standing()
 
 
@@ -25,50 +24,63 @@ class Combined(NamedTuple):
     remainder: float
     """Probability of "none of these": above 0 only where a single label is known."""
     shares: dict[str, float]
-    """Of each model that forecast; sums to 1."""
+    """Of each model that forecast, in the order of their names; sums to 1."""
     disagreement: float
     """Of the models, in [0, 1]: see :func:`.forms.disagreement`."""
     forms: dict[str, float]
-    """Probability of each of FORMS, by its evidence: the pool is their mean by these."""
+    """Probability of each of FORMS by its evidence; the pool is their mean by these."""
 
 
 class _Mixture(NamedTuple):
-    standings: list[Standing]
+    """Every form of the pool of one event, and what it is made of."""
+
+    evidence: list[float]
+    by_form: list[list[float]]
     slow: list[float]
     fast: list[float]
-    by_form: list[list[float]]
-    evidence: list[float]
-    logs: list[list[float]]
     features: list[list[float]]
+    """Of the corrected pool: the pool's log probabilities, then each model's minus the pool's."""
 
 
 def combine(
     state: PoolState,
     forecasts: Iterable[tuple[str, str, float]],
     labels: Collection[str] = (),
-    rules: PoolRules = _RULES,
+    rules: PoolRules = DEFAULT_RULES,
 ) -> Combined | None:
     """Pool the forecasts of one event; None where there are none. Changes nothing.
 
     ``forecasts`` are (model id, label, confidence), ``labels`` the outcomes of the market where they are
     known: see :func:`.table.tabulate`.
 
+    >>> from handicapper.actors.learning.pooling import new_pool
+    >>> pooled = combine(new_pool(), [("a", "YES", 0.9), ("b", "YES", 0.5)], ["YES", "NO"])
+    >>> pooled.shares
+    {'a': 0.5, 'b': 0.5}
+    >>> 0.70 < pooled.probabilities["YES"] < 0.71
+    True
     """
     table = tabulate(forecasts, labels)
     if not table.rows:
         return None
-    mixture = _mixture(state, table, rules)
-    evidence = mixture.evidence
-    pool = linear_pool(evidence, mixture.by_form)
-    slow = evidence[0] / (evidence[0] + evidence[1] + evidence[2])
-    shared = [slow * s + (1.0 - slow) * f for s, f in zip(mixture.slow, mixture.fast, strict=True)]
+    standings = _standings(state, table.model_ids)
+    mixture = _mixture(
+        table,
+        [_floored(row, rules) for row in table.rows],
+        [(s.slow, s.fast, s.correction) for s in standings],
+        state.form_evidence,
+        state.sharpness,
+        rules,
+    )
+    shared = _shared(mixture.slow, mixture.fast, mixture.evidence)
+    pool = linear_pool(mixture.evidence, mixture.by_form)
     probabilities = dict(zip(table.labels, pool, strict=True))
     return Combined(
         remainder=probabilities.pop(REMAINDER, 0.0),
         probabilities=probabilities,
         shares=dict(zip(table.model_ids, shared, strict=True)),
         disagreement=disagreement(shared, table.rows),
-        forms=dict(zip(FORMS, evidence, strict=True)),
+        forms=dict(zip(FORMS, mixture.evidence, strict=True)),
     )
 
 
@@ -78,113 +90,157 @@ def learn(
     forecasts: Iterable[tuple[str, str, float]],
     payouts: Mapping[str, float],
     labels: Collection[str] = (),
-    rules: PoolRules = _RULES,
+    rules: PoolRules = DEFAULT_RULES,
 ) -> None:
     """Fold one resolved event into ``state``, in place. Events come in the order of the journal.
 
-    ``payouts`` are those of the market (shares of 1; a void is not learned from, nor is it passed here),
-    ``labels`` the further outcomes known. Nothing happens where nobody forecast.
+    ``at_ns`` is when it resolved, ``payouts`` those of the market (shares of 1; a void teaches nothing and
+    is not passed here), ``labels`` the further outcomes known. Nothing happens where nobody forecast.
     """
     table = tabulate(forecasts, {*labels, *payouts})
     if not table.rows:
         return
     outcome = target(payouts, table.labels)
-    mixture = _mixture(state, table, rules)
+    _open_batch(state, at_ns, rules)
+    standings = _standings(state, table.model_ids)
+    batch = state.batch
+    logs = [_floored(row, rules) for row in table.rows]
+    mixture = _mixture(
+        table,
+        logs,
+        [
+            (s.slow_before, s.fast_before, s.correction_before)
+            if s.batch == batch
+            else (s.slow, s.fast, s.correction)
+            for s in standings
+        ],
+        state.form_evidence_before,
+        state.sharpness_before,
+        rules,
+    )
     _learn_forms(state, mixture, outcome, rules)
-    _learn_models(state, table, mixture, outcome, at_ns, rules)
+    _learn_models(state, at_ns, table.model_ids, standings, logs, mixture, outcome, rules)
     state.events += 1
 
 
-def _mixture(state: PoolState, table: Table, rules: PoolRules) -> _Mixture:
-    """Every form of the pool of one event, and what it was made of."""
+def _standings(state: PoolState, model_ids: Sequence[str]) -> list[Standing]:
     models = state.models
-    standings = [models.get(model_id, _NEW) for model_id in table.model_ids]
-    floor = rules.probability_floor
-    logs = [floored_logs(row, floor) for row in table.rows]
-    slow = normalized([standing.slow for standing in standings])
-    fast = normalized([standing.fast for standing in standings])
-    forms = [linear_pool(slow, table.rows), linear_pool(fast, table.rows), log_pool(fast, logs)]
-    evidence = normalized(state.form_evidence or [log(p) for p in rules.form_prior])
-    base = floored_logs(_base(evidence, forms), floor)
-    features = [base]
-    for row in logs:
-        features.append([p - b for p, b in zip(row, base, strict=True)])
-    forms.append(corrected_pool([state.sharpness] + [s.correction for s in standings], features))
-    return _Mixture(standings, slow, fast, forms, evidence, logs, features)
+    return [models.get(model_id, _NEW) for model_id in model_ids]
 
 
-def _base(evidence: list[float], forms: list[list[float]]) -> list[float]:
-    """The mean, by their evidence, of the forms that are not corrected."""
-    total = evidence[0] + evidence[1] + evidence[2]
-    if total <= 0.0:
-        return forms[0]
-    return linear_pool([e / total for e in evidence[:3]], forms)
+def _open_batch(state: PoolState, at_ns: int, rules: PoolRules) -> None:
+    """Begin a new batch, unless the event is simultaneous with those of the present one."""
+    if state.batch and 0 <= at_ns - state.batch_at_ns <= rules.simultaneous_seconds * 1e9:
+        return
+    state.batch += 1
+    state.batch_at_ns = at_ns
+    state.form_evidence_before = state.form_evidence
+    state.sharpness_before = state.sharpness
 
 
-def _score(logs: list[float], outcome: list[float]) -> float:
-    return sum([y * value for y, value in zip(outcome, logs, strict=True) if y])
+def _mixture(
+    table: Table,
+    logs: list[list[float]],
+    weights: list[tuple[float, float, float]],
+    form_evidence: Sequence[float],
+    sharpness: float,
+    rules: PoolRules,
+) -> _Mixture:
+    """The forms, from each model's (slow, fast) log weights and correction."""
+    evidence = softmax(form_evidence)
+    slow = softmax([w[0] for w in weights])
+    fast = softmax([w[1] for w in weights])
+    linear = linear_pool(slow, table.rows)
+    log_odds = log_pool(fast, logs)
+    part = _linear_part(evidence)
+    base = _floored([part * a + (1.0 - part) * b for a, b in zip(linear, log_odds, strict=True)], rules)
+    features = [base, *[[p - b for p, b in zip(row, base, strict=True)] for row in logs]]
+    corrected = log_pool([1.0 + sharpness, *[w[2] for w in weights]], features)
+    return _Mixture(evidence, [linear, log_odds, corrected], slow, fast, features)
+
+
+def _floored(row: list[float], rules: PoolRules) -> list[float]:
+    return floored_logs(row, rules.probability_floor)
+
+
+def _linear_part(evidence: Sequence[float]) -> float:
+    """The linear pool's part of the two that are not corrected."""
+    both = evidence[0] + evidence[1]
+    return evidence[0] / both if both > 0.0 else 1.0
+
+
+def _shared(slow: Sequence[float], fast: Sequence[float], evidence: Sequence[float]) -> list[float]:
+    """Shares: of the slow and of the fast rule, by the evidence of the pools they make."""
+    part = _linear_part(evidence)
+    return [part * s + (1.0 - part) * f for s, f in zip(slow, fast, strict=True)]
+
+
+def _score(logs: Sequence[float], outcome: Sequence[float]) -> float:
+    """Log score: minus the log loss."""
+    return sum(map(float.__mul__, logs, outcome))
 
 
 def _learn_forms(state: PoolState, mixture: _Mixture, outcome: list[float], rules: PoolRules) -> None:
     """Bayes' rule over the forms, with evidence that fades towards the prior."""
-    floor, decay = rules.probability_floor, rules.form_decay
-    prior = [log(p) for p in rules.form_prior]
-    before = state.form_evidence or prior
-    after = [
-        p + decay * (e - p) + _score(floored_logs(form, floor), outcome)
-        for p, e, form in zip(prior, before, mixture.by_form, strict=True)
-    ]
+    decay = rules.form_decay
+    after: list[float] = []
+    for p, e, form in zip(rules.form_prior, state.form_evidence, mixture.by_form, strict=True):
+        prior = log(p)
+        after.append(prior + decay * (e - prior) + _score(_floored(form, rules), outcome))
     top = max(after)
     state.form_evidence = tuple([e - top for e in after])
 
 
 def _learn_models(
-    state: PoolState, table: Table, mixture: _Mixture, outcome: list[float], at_ns: int, rules: PoolRules
+    state: PoolState,
+    at_ns: int,
+    model_ids: list[str],
+    standings: list[Standing],
+    logs: list[list[float]],
+    mixture: _Mixture,
+    outcome: list[float],
+    rules: PoolRules,
 ) -> None:
-    """Move shares between those present, and their corrections."""
-    standings, features, forecast = mixture.standings, mixture.features, mixture.by_form[3]
-    scores = [_score(logs, outcome) for logs in mixture.logs]
+    """Move weight between those present, and each one's correction."""
+    scores = [_score(row, outcome) for row in logs]
     slow = share_update([s.slow for s in standings], scores, rules.slow)
     fast = share_update([s.fast for s in standings], scores, rules.fast)
-    variance, count = rules.correction_variance, len(features)
+    features, corrected, batch = mixture.features, mixture.by_form[2], state.batch
+    step = (corrected, outcome, len(features), rules.correction_variance, rules.correction_decay)
     state.sharpness, state.sharpness_information = newton_step(
-        state.sharpness, state.sharpness_information, features[0], forecast, outcome, variance, count
+        state.sharpness, state.sharpness_information, features[0], *step
     )
-    for i, (model_id, old) in enumerate(zip(table.model_ids, standings, strict=True)):
-        correction, information = newton_step(
-            old.correction, old.information, features[i + 1], forecast, outcome, variance, count
-        )
+    for i, old in enumerate(standings):
+        correction, information = newton_step(old.correction, old.information, features[i + 1], *step)
+        before = old[4:7] if old.batch == batch else old[:3]
         last = at_ns if at_ns > old.last_at_ns else old.last_at_ns
-        state.models[model_id] = Standing(slow[i], fast[i], correction, information, old.events + 1, last)
+        state.models[model_ids[i]] = Standing(
+            slow[i], fast[i], correction, information, *before, batch, old.events + 1, last
+        )
 
 
-def shares(state: PoolState, model_ids: Collection[str], rules: PoolRules = _RULES) -> dict[str, float]:
+def shares(state: PoolState, model_ids: Collection[str]) -> dict[str, float]:
     """The share of each of ``model_ids`` if they, and no others, forecast; sums to 1.
 
-    A model the pool has never met has a new model's share.
-    """
-    weights = relative_weights(state, model_ids, rules)
-    return {model_id: weight / len(weights) for model_id, weight in weights.items()}
-
-
-def relative_weights(
-    state: PoolState, model_ids: Collection[str], rules: PoolRules = _RULES
-) -> dict[str, float]:
-    """Share × number of models, for the models that are alive: 1 where all are equally good.
-
-    ``model_ids`` are those that are not retired; who that is, is for the caller to say.
+    A model the pool has not met yet counts as a new one. In the order of their names.
     """
     ordered = sorted(set(model_ids))
     if not ordered:
         return {}
-    evidence = normalized(state.form_evidence or [log(p) for p in rules.form_prior])
-    uncorrected = evidence[0] + evidence[1] + evidence[2]
-    slow_part = evidence[0] / uncorrected if uncorrected > 0.0 else 1.0
-    standings = [state.models.get(model_id, _NEW) for model_id in ordered]
-    slow = normalized([s.slow for s in standings])
-    fast = normalized([s.fast for s in standings])
-    n = len(ordered)
-    return {
-        model_id: n * (slow_part * s + (1.0 - slow_part) * f)
-        for model_id, s, f in zip(ordered, slow, fast, strict=True)
-    }
+    standings = _standings(state, ordered)
+    slow = softmax([s.slow for s in standings])
+    fast = softmax([s.fast for s in standings])
+    return dict(zip(ordered, _shared(slow, fast, softmax(state.form_evidence)), strict=True))
+
+
+def relative_weights(state: PoolState, model_ids: Collection[str]) -> dict[str, float]:
+    """Share × number of models, of those that are alive: 1 where all are equally good, not clipped.
+
+    ``model_ids`` are the models that are not retired; who that is, is for the caller to say.
+
+    >>> from handicapper.actors.learning.pooling import new_pool
+    >>> relative_weights(new_pool(), ["a", "b", "c", "d"])
+    {'a': 1.0, 'b': 1.0, 'c': 1.0, 'd': 1.0}
+    """
+    shared = shares(state, model_ids)
+    return {model_id: share * len(shared) for model_id, share in shared.items()}

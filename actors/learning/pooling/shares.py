@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import Final, NamedTuple
 
-__all__ = ["LOG_WEIGHT_FLOOR", "ShareRule", "normalized", "share_update"]
+from .forms import softmax
+
+__all__ = ["LOG_WEIGHT_FLOOR", "ShareRule", "share_update"]
 
 LOG_WEIGHT_FLOOR: Final = -40.0
 """No weight falls below e⁻⁴⁰: whatever happened, a model can come back and its share is above 0."""
@@ -34,18 +36,6 @@ class ShareRule(NamedTuple):
     """The part of the weight present that is dealt out evenly again after an event."""
 
 
-def normalized(log_weights: Sequence[float]) -> list[float]:
-    """The weights as shares that sum to 1; equal where there is nothing to tell them apart.
-
-    >>> normalized([0.0, 0.0]), normalized([-1e9, 0.0])
-    ([0.5, 0.5], [0.0, 1.0])
-    """
-    top = max(log_weights)
-    weights = [exp(w - top) for w in log_weights]
-    total = sum(weights)
-    return [w / total for w in weights]
-
-
 def share_update(log_weights: Sequence[float], scores: Sequence[float], rule: ShareRule) -> list[float]:
     """The log weights of those present after an event at which model ``i`` had the log score ``scores[i]``.
 
@@ -59,7 +49,7 @@ def share_update(log_weights: Sequence[float], scores: Sequence[float], rule: Sh
     """
     rate, decay, sharing = rule
     present = sum([exp(w) for w in log_weights])
-    posterior = normalized([decay * w + rate * s for w, s in zip(log_weights, scores, strict=True)])
+    posterior = softmax([decay * w + rate * s for w, s in zip(log_weights, scores, strict=True)])
     kept, dealt = (1.0 - sharing) * present, sharing * present / len(posterior)
     smallest = _FLOOR_WEIGHT
     return [log(max(kept * v + dealt, smallest)) for v in posterior]

@@ -1,35 +1,45 @@
-"""What the pool keeps: six numbers a model, and seven for all."""
+"""What the pool keeps: ten numbers a model, and a few for all."""
 
 from __future__ import annotations
 
+from math import log
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from .shares import ShareRule
 
-__all__ = ["FORMS", "PoolRules", "PoolState", "Standing", "copy_pool", "new_pool"]
+__all__ = ["DEFAULT_RULES", "FORMS", "PoolRules", "PoolState", "Standing", "copy_pool", "new_pool"]
 
-FORMS: Final = ("linear_slow", "linear_fast", "log_fast", "corrected")
-"""The forms a pool may take, in the order of their evidence: the linear pool by the slow and by the fast
-shares, the log-odds pool by the fast shares, and the corrected pool."""
+FORMS: Final = ("linear", "log_odds", "corrected")
+"""The forms a pool may take, in the order of their evidence: the linear pool by the slow shares, the
+log-odds pool by the fast ones, and those two corrected."""
 
 
 class PoolRules(NamedTuple):
-    """The settings, one set for every stream."""
+    """The settings; one set serves every stream."""
 
-    slow: ShareRule = ShareRule(rate=1.0, decay=0.9995, sharing=0.0)
-    """Bayes' rule with a long memory, about the last 2,000 events: finds the best model."""
-    fast: ShareRule = ShareRule(rate=0.1, decay=0.997, sharing=0.0)
-    """The mean log loss of about the last 333 events: mixes models that are nearly as good."""
-    form_prior: tuple[float, ...] = (0.7, 0.1, 0.1, 0.1)
-    """Prior probability of each of FORMS."""
-    form_decay: float = 0.9995
-    """How the evidence of the forms fades, per event, towards that prior."""
+    slow: ShareRule = ShareRule(rate=0.75, decay=0.9997, sharing=1e-6)
+    """Nearly Bayes' rule, over about the last 3,333 events: finds the best model. A rate below 1, because
+    events that overlap are not independent evidence."""
+    fast: ShareRule = ShareRule(rate=0.1, decay=0.997, sharing=1e-4)
+    """Over about the last 333 events, and slower to choose: mixes models that are nearly as good."""
+    form_prior: tuple[float, float, float] = (0.9, 0.04, 0.06)
+    """Prior probability of each of FORMS: the simplest, until the evidence is for another."""
+    form_decay: float = 0.9997
+    """How that evidence fades towards the prior, per event."""
     correction_variance: float = 0.03
-    """Prior variance of a coefficient of the corrected pool: 0 is no correction."""
+    """Prior variance of each coefficient of the corrected pool, whose prior mean is 0: no correction."""
+    correction_decay: float = 0.9997
+    """How what is known of a coefficient fades, per event: 1 ends in settling for good."""
     probability_floor: float = 0.01
     """Probabilities below this count as this wherever a logarithm is taken."""
+    simultaneous_seconds: float = 3_600.0
+    """Events resolved within this of each other count as simultaneous: none is judged with what the others
+    taught, since no forecast of one could have known the outcome of another."""
+
+
+DEFAULT_RULES: Final = PoolRules()
 
 
 class Standing(NamedTuple):
@@ -42,32 +52,53 @@ class Standing(NamedTuple):
     correction: float = 0.0
     """Coefficient in the corrected pool."""
     information: float = 0.0
-    """What is known of that coefficient, beyond its prior: the inverse of a variance."""
+    """What is known of that coefficient beyond its prior: the inverse of a variance."""
+    slow_before: float = 0.0
+    """Like the first three, before the simultaneous events of ``batch``."""
+    fast_before: float = 0.0
+    correction_before: float = 0.0
+    batch: int = 0
     events: int = 0
     """Events it was present at."""
     last_at_ns: int = 0
-    """Time of the last of them."""
+    """Newest event time among them."""
 
 
 class PoolState(Struct, array_like=True):
-    """The pool's state; :func:`.pool.learn` is what changes it. Equal states give equal bytes."""
+    """The pool's state; :func:`.pool.learn` alone changes it. Equal states give equal bytes."""
 
-    models: dict[str, Standing] = {}
-    form_evidence: tuple[float, ...] = ()
-    """Log evidence of each of FORMS, beside its prior; empty before the first event."""
+    models: dict[str, Standing]
+    form_evidence: tuple[float, ...]
+    """Log evidence of each of FORMS, with its prior, beside the best."""
+    form_evidence_before: tuple[float, ...]
+    """Like it, before the simultaneous events of ``batch``."""
     sharpness: float = 0.0
     """Coefficient of the pool's own log probabilities: above 0 extremizes, below 0 flattens."""
+    sharpness_before: float = 0.0
     sharpness_information: float = 0.0
+    batch: int = 0
+    """Number of the present batch of simultaneous events; 0 before the first."""
+    batch_at_ns: int = 0
+    """Event time at which it began."""
     events: int = 0
 
 
-def new_pool() -> PoolState:
+def new_pool(rules: PoolRules = DEFAULT_RULES) -> PoolState:
     """A pool that knows nothing: every form as likely as its prior, every model new."""
-    return PoolState(models={})
+    prior = tuple([log(p) for p in rules.form_prior])
+    return PoolState({}, prior, prior)
 
 
 def copy_pool(state: PoolState) -> PoolState:
-    """An independent copy, at the cost of copying one dict: standings are never changed in place."""
+    """An independent copy, for the price of copying one dict: standings are never changed in place."""
     return PoolState(
-        dict(state.models), state.form_evidence, state.sharpness, state.sharpness_information, state.events
+        dict(state.models),
+        state.form_evidence,
+        state.form_evidence_before,
+        state.sharpness,
+        state.sharpness_before,
+        state.sharpness_information,
+        state.batch,
+        state.batch_at_ns,
+        state.events,
     )
