@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import log
+from operator import mul
 from typing import NamedTuple
 
 from .forms import disagreement, linear_pool, log_pool, newton_step, softmax
@@ -177,7 +178,7 @@ def _shared(slow: Sequence[float], fast: Sequence[float], evidence: Sequence[flo
 
 def _score(logs: Sequence[float], outcome: Sequence[float]) -> float:
     """Log score: minus the log loss."""
-    return sum(map(float.__mul__, logs, outcome))
+    return sum(map(mul, logs, outcome))
 
 
 def _learn_forms(state: PoolState, mixture: _Mixture, outcome: list[float], rules: PoolRules) -> None:
@@ -205,7 +206,9 @@ def _learn_models(
     scores = [_score(row, outcome) for row in logs]
     slow = share_update([s.slow for s in standings], scores, rules.slow)
     fast = share_update([s.fast for s in standings], scores, rules.fast)
-    features, corrected, batch = mixture.features, mixture.by_form[2], state.batch
+    features, batch = mixture.features, state.batch
+    # As the coefficients are now, also among simultaneous events: their errors would add up otherwise.
+    corrected = log_pool([1.0 + state.sharpness, *[s.correction for s in standings]], features)
     step = (corrected, outcome, len(features), rules.correction_variance, rules.correction_decay)
     state.sharpness, state.sharpness_information = newton_step(
         state.sharpness, state.sharpness_information, features[0], *step

@@ -61,6 +61,10 @@ def tabulate(forecasts: Iterable[tuple[str, str, float]], labels: Collection[str
 
 
 def _distribution(said: Mapping[str, float], labels: list[str]) -> list[float]:
+    if len(said) == 1:
+        ((only, confidence),) = said.items()
+        rest = (1.0 - confidence) / (len(labels) - 1)
+        return [confidence if label == only else rest for label in labels]
     total = sum(said.values())
     left = len(labels) - len(said)
     if left and total <= 1.0:
