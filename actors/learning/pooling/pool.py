@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .forms import disagreement, linear_pool, log_pool, newton_step, softmax
 from .shares import share_update
 from .state import DEFAULT_RULES, FORMS, PoolRules, PoolState, Standing
-from .table import REMAINDER, Table, floored_logs, tabulate, target
+from .table import REMAINDER, floored_logs, tabulate, target
 
 __all__ = ["Combined", "combine", "learn", "relative_weights", "shares"]
 
@@ -66,7 +66,7 @@ def combine(
         return None
     standings = _standings(state, table.model_ids)
     mixture = _mixture(
-        table,
+        table.rows,
         [_floored(row, rules) for row in table.rows],
         [(s.slow, s.fast, s.correction) for s in standings],
         state.form_evidence,
@@ -96,18 +96,19 @@ def learn(
     """Fold one resolved event into ``state``, in place. Events come in the order of the journal.
 
     ``at_ns`` is when it resolved, ``payouts`` those of the market (shares of 1; a void teaches nothing and
-    is not passed here), ``labels`` the further outcomes known. Nothing happens where nobody forecast.
+    is not passed here), ``labels`` the further outcomes known. Nothing happens where nobody forecast, or
+    every label is listed and none paid.
     """
     table = tabulate(forecasts, {*labels, *payouts})
-    if not table.rows:
-        return
     outcome = target(payouts, table.labels)
+    if outcome is None or not table.rows:
+        return
     _open_batch(state, at_ns, rules)
     standings = _standings(state, table.model_ids)
     batch = state.batch
     logs = [_floored(row, rules) for row in table.rows]
     mixture = _mixture(
-        table,
+        table.rows,
         logs,
         [
             (s.slow_before, s.fast_before, s.correction_before)
@@ -140,7 +141,7 @@ def _open_batch(state: PoolState, at_ns: int, rules: PoolRules) -> None:
 
 
 def _mixture(
-    table: Table,
+    rows: list[list[float]],
     logs: list[list[float]],
     weights: list[tuple[float, float, float]],
     form_evidence: Sequence[float],
@@ -151,29 +152,30 @@ def _mixture(
     evidence = softmax(form_evidence)
     slow = softmax([w[0] for w in weights])
     fast = softmax([w[1] for w in weights])
-    linear = linear_pool(slow, table.rows)
-    log_odds = log_pool(fast, logs)
-    part = _linear_part(evidence)
-    base = _floored([part * a + (1.0 - part) * b for a, b in zip(linear, log_odds, strict=True)], rules)
+    n = len(logs)
+    forms = [linear_pool([1.0 / n] * n, rows), linear_pool(slow, rows), log_pool(fast, logs)]
+    base = _floored(linear_pool(_parts(evidence), forms), rules)
     features = [base, *[[p - b for p, b in zip(row, base, strict=True)] for row in logs]]
-    corrected = log_pool([1.0 + sharpness, *[w[2] for w in weights]], features)
-    return _Mixture(evidence, [linear, log_odds, corrected], slow, fast, features)
+    forms.append(log_pool([1.0 + sharpness, *[w[2] for w in weights]], features))
+    return _Mixture(evidence, forms, slow, fast, features)
 
 
 def _floored(row: list[float], rules: PoolRules) -> list[float]:
     return floored_logs(row, rules.probability_floor)
 
 
-def _linear_part(evidence: Sequence[float]) -> float:
-    """The linear pool's part of the two that are not corrected."""
-    both = evidence[0] + evidence[1]
-    return evidence[0] / both if both > 0.0 else 1.0
+def _parts(evidence: Sequence[float]) -> list[float]:
+    """The parts of the equal, the linear and the log-odds pool, by their evidence; sum to 1."""
+    equal, linear, log_odds, _ = evidence
+    total = equal + linear + log_odds
+    return [equal / total, linear / total, log_odds / total] if total > 0.0 else [0.0, 1.0, 0.0]
 
 
 def _shared(slow: Sequence[float], fast: Sequence[float], evidence: Sequence[float]) -> list[float]:
-    """Shares: of the slow and of the fast rule, by the evidence of the pools they make."""
-    part = _linear_part(evidence)
-    return [part * s + (1.0 - part) * f for s, f in zip(slow, fast, strict=True)]
+    """Shares: even, of the slow and of the fast rule, by the evidence of the pools they make."""
+    equal, linear, log_odds = _parts(evidence)
+    even = equal / len(slow)
+    return [even + linear * s + log_odds * f for s, f in zip(slow, fast, strict=True)]
 
 
 def _score(logs: Sequence[float], outcome: Sequence[float]) -> float:
