@@ -12,7 +12,7 @@ from handicapper.actors.learning.pooling import (
     DEFAULT_RULES,
     FORMS,
     Combined,
-    PoolState,
+    Pool,
     combine,
     copy_pool,
     learn,
@@ -47,20 +47,20 @@ def simulated(
     return events
 
 
-def fold(events: list[Event], state: PoolState | None = None) -> PoolState:
+def fold(events: list[Event], state: Pool | None = None) -> Pool:
     state = state or new_pool()
     for at_ns, said, payouts in events:
         learn(state, at_ns, said, payouts, LABELS)
     return state
 
 
-def pooled(state: PoolState, said: Forecasts, labels: tuple[str, ...] = LABELS) -> Combined:
+def pooled(state: Pool, said: Forecasts, labels: tuple[str, ...] = LABELS) -> Combined:
     combined = combine(state, said, labels)
     assert combined is not None
     return combined
 
 
-def log_loss(state: PoolState, event: Event) -> float:
+def log_loss(state: Pool, event: Event) -> float:
     (label,) = event[2]
     return -log(pooled(state, event[1]).probabilities[label])
 
@@ -204,7 +204,7 @@ def test_a_copy_goes_its_own_way_and_a_decoded_state_is_the_same() -> None:
     told = simulated(300, seed=9)
     state = fold(told[:200])
     copied, before = copy_pool(state), msgspec.msgpack.encode(state)
-    decoded = msgspec.msgpack.decode(before, type=PoolState)
+    decoded = msgspec.msgpack.decode(before, type=Pool)
     assert decoded == state
     whole = fold(told)
     assert fold(told[200:], copied) == whole

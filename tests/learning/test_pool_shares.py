@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from handicapper.actors.learning.pooling import DEFAULT_RULES
 from handicapper.actors.learning.pooling.forms import softmax
-from handicapper.actors.learning.pooling.shares import LOG_WEIGHT_FLOOR, ShareRule, share_update
+from handicapper.actors.learning.pooling.share_rule import LOG_WEIGHT_FLOOR, ShareRule, share_update
 
 BAYES = ShareRule(rate=1.0, decay=1.0, sharing=0.0)
 weights = st.lists(st.floats(LOG_WEIGHT_FLOOR, 5.0), min_size=1, max_size=8)

@@ -6,15 +6,17 @@ give bit for bit the same state, whatever the order of the forecasts within an e
 
 ==================  =====================================================================
 :mod:`.table`       from forecasts to one distribution per model
-:mod:`.shares`      exponential weights with fixed share among those that forecast
+:mod:`.share_rule`  exponential weights with fixed share among those that forecast
 :mod:`.forms`       the linear, the log-odds and the corrected pool; disagreement
 :mod:`.state`       what is kept, and the rules
 :mod:`.pool`        ``combine``, ``learn``, ``shares``, ``relative_weights``
 ==================  =====================================================================
 """
 
-from .pool import Combined, combine, learn, relative_weights, shares
-from .state import DEFAULT_RULES, FORMS, PoolRules, PoolState, Standing, copy_pool, new_pool
+from .forms import softmax
+from .pool import Combined, Judged, combine, learn, relative_weights, shares
+from .share_rule import ShareRule
+from .state import DEFAULT_RULES, FORMS, Pool, PoolRules, Standing, copy_pool, new_pool
 from .table import Forecast
 
 __all__ = [
@@ -22,8 +24,10 @@ __all__ = [
     "FORMS",
     "Combined",
     "Forecast",
+    "Judged",
+    "Pool",
     "PoolRules",
-    "PoolState",
+    "ShareRule",
     "Standing",
     "combine",
     "copy_pool",
@@ -31,4 +35,5 @@ __all__ = [
     "new_pool",
     "relative_weights",
     "shares",
+    "softmax",
 ]

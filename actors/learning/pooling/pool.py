@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from math import log
+from math import exp, log
 from operator import mul
 from typing import NamedTuple
 
 from .forms import disagreement, linear_pool, log_pool, newton_step, softmax
-from .shares import share_update
-from .state import DEFAULT_RULES, FORMS, PoolRules, PoolState, Standing
+from .share_rule import share_update
+from .state import DEFAULT_RULES, FORMS, Pool, PoolRules, Standing
 from .table import REMAINDER, floored_logs, tabulate, target
 
-__all__ = ["Combined", "combine", "learn", "relative_weights", "shares"]
+__all__ = ["Combined", "Judged", "combine", "learn", "relative_weights", "shares"]
 
 _NEW = Standing()
 
@@ -32,6 +32,17 @@ class Combined(NamedTuple):
     """Probability of each of FORMS by its evidence; the pool is their mean by these."""
 
 
+class Judged(NamedTuple):
+    """What an event said of the pool, as it was before it and those simultaneous with it."""
+
+    outcome: list[float]
+    """How it ended, as a distribution over its labels."""
+    pooled: list[float]
+    """The pool's forecast."""
+    equal: list[float]
+    """The mean of the models, each with the same weight."""
+
+
 class _Mixture(NamedTuple):
     """Every form of the pool of one event, and what it is made of."""
 
@@ -44,7 +55,7 @@ class _Mixture(NamedTuple):
 
 
 def combine(
-    state: PoolState,
+    state: Pool,
     forecasts: Iterable[tuple[str, str, float]],
     labels: Collection[str] = (),
     rules: PoolRules = DEFAULT_RULES,
@@ -86,23 +97,25 @@ def combine(
 
 
 def learn(
-    state: PoolState,
+    state: Pool,
     at_ns: int,
     forecasts: Iterable[tuple[str, str, float]],
     payouts: Mapping[str, float],
     labels: Collection[str] = (),
     rules: PoolRules = DEFAULT_RULES,
-) -> None:
-    """Fold one resolved event into ``state``, in place. Events come in the order of the journal.
+) -> Judged | None:
+    """Fold one resolved event into ``state``, in place; returns what it said of the pool.
+
+    Events come in the order of the journal.
 
     ``at_ns`` is when it resolved, ``payouts`` those of the market (shares of 1; a void teaches nothing and
-    is not passed here), ``labels`` the further outcomes known. Nothing happens where nobody forecast, or
-    every label is listed and none paid.
+    is not passed here), ``labels`` the further outcomes known. Nothing happens, and the answer is None, where
+    nobody forecast, or every label is listed and none paid.
     """
     table = tabulate(forecasts, {*labels, *payouts})
     outcome = target(payouts, table.labels)
     if outcome is None or not table.rows:
-        return
+        return None
     _open_batch(state, at_ns, rules)
     standings = _standings(state, table.model_ids)
     batch = state.batch
@@ -120,17 +133,19 @@ def learn(
         state.sharpness_before,
         rules,
     )
+    pooled = linear_pool(mixture.evidence, mixture.by_form)
     _learn_forms(state, mixture, outcome, rules)
     _learn_models(state, at_ns, table.model_ids, standings, logs, mixture, outcome, rules)
     state.events += 1
+    return Judged(outcome, pooled, mixture.by_form[0])
 
 
-def _standings(state: PoolState, model_ids: Sequence[str]) -> list[Standing]:
+def _standings(state: Pool, model_ids: Sequence[str]) -> list[Standing]:
     models = state.models
     return [models.get(model_id, _NEW) for model_id in model_ids]
 
 
-def _open_batch(state: PoolState, at_ns: int, rules: PoolRules) -> None:
+def _open_batch(state: Pool, at_ns: int, rules: PoolRules) -> None:
     """Begin a new batch, unless the event is simultaneous with those of the present one."""
     if state.batch and 0 <= at_ns - state.batch_at_ns <= rules.simultaneous_seconds * 1e9:
         return
@@ -176,7 +191,9 @@ def _shared(slow: Sequence[float], fast: Sequence[float], evidence: Sequence[flo
     """Shares: even, of the slow and of the fast rule, by the evidence of the pools they make."""
     equal, linear, log_odds = _parts(evidence)
     even = equal / len(slow)
-    return [even + linear * s + log_odds * f for s, f in zip(slow, fast, strict=True)]
+    parts = [even + linear * s + log_odds * f for s, f in zip(slow, fast, strict=True)]
+    total = sum(parts)  # 1, but for rounding: equal models have exactly equal shares of it
+    return [part / total for part in parts]
 
 
 def _score(logs: Sequence[float], outcome: Sequence[float]) -> float:
@@ -184,7 +201,7 @@ def _score(logs: Sequence[float], outcome: Sequence[float]) -> float:
     return sum(map(mul, logs, outcome))
 
 
-def _learn_forms(state: PoolState, mixture: _Mixture, outcome: list[float], rules: PoolRules) -> None:
+def _learn_forms(state: Pool, mixture: _Mixture, outcome: list[float], rules: PoolRules) -> None:
     """Bayes' rule over the forms, with evidence that fades towards the prior."""
     decay = rules.form_decay
     after: list[float] = []
@@ -196,7 +213,7 @@ def _learn_forms(state: PoolState, mixture: _Mixture, outcome: list[float], rule
 
 
 def _learn_models(
-    state: PoolState,
+    state: Pool,
     at_ns: int,
     model_ids: list[str],
     standings: list[Standing],
@@ -225,7 +242,7 @@ def _learn_models(
         )
 
 
-def shares(state: PoolState, model_ids: Collection[str]) -> dict[str, float]:
+def shares(state: Pool, model_ids: Collection[str]) -> dict[str, float]:
     """The share of each of ``model_ids`` if they, and no others, forecast; sums to 1.
 
     A model the pool has not met yet counts as a new one. In the order of their names.
@@ -239,14 +256,28 @@ def shares(state: PoolState, model_ids: Collection[str]) -> dict[str, float]:
     return dict(zip(ordered, _shared(slow, fast, softmax(state.form_evidence)), strict=True))
 
 
-def relative_weights(state: PoolState, model_ids: Collection[str]) -> dict[str, float]:
+def relative_weights(
+    state: Pool, model_ids: Collection[str], returning: Collection[str] = ()
+) -> dict[str, float]:
     """Share × number of models, of those that are alive: 1 where all are equally good, not clipped.
 
-    ``model_ids`` are the models that are not retired; who that is, is for the caller to say.
+    ``model_ids`` are the models that are not retired; who that is, is for the caller to say. Each of
+    ``returning`` is weighed as if it, and no other of them, were alive again.
 
     >>> from handicapper.actors.learning.pooling import new_pool
-    >>> relative_weights(new_pool(), ["a", "b", "c", "d"])
-    {'a': 1.0, 'b': 1.0, 'c': 1.0, 'd': 1.0}
+    >>> relative_weights(new_pool(), ["a", "b", "c", "d"], ["e"])
+    {'a': 1.0, 'b': 1.0, 'c': 1.0, 'd': 1.0, 'e': 1.0}
     """
     shared = shares(state, model_ids)
-    return {model_id: share * len(shared) for model_id, share in shared.items()}
+    count = len(shared)
+    weighed = {model_id: share * count for model_id, share in shared.items()}
+    standings = _standings(state, list(shared))
+    slow_sum = sum([exp(s.slow) for s in standings])
+    fast_sum = sum([exp(s.fast) for s in standings])
+    equal, linear, log_odds = _parts(softmax(state.form_evidence))
+    for model_id in sorted(set(returning) - shared.keys()):
+        standing = state.models.get(model_id, _NEW)
+        slow, fast = exp(standing.slow), exp(standing.fast)
+        share = linear * slow / (slow_sum + slow) + log_odds * fast / (fast_sum + fast)
+        weighed[model_id] = equal + share * (count + 1)
+    return weighed

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from .shares import ShareRule
+from .share_rule import ShareRule
 
-__all__ = ["DEFAULT_RULES", "FORMS", "PoolRules", "PoolState", "Standing", "copy_pool", "new_pool"]
+__all__ = ["DEFAULT_RULES", "FORMS", "Pool", "PoolRules", "Standing", "copy_pool", "new_pool"]
 
 FORMS: Final = ("equal", "linear", "log_odds", "corrected")
 """The forms a pool may take, in the order of their evidence: the plain mean, the linear pool by the slow
@@ -64,7 +64,7 @@ class Standing(NamedTuple):
     """Newest event time among them."""
 
 
-class PoolState(Struct, array_like=True):
+class Pool(Struct, array_like=True):
     """The pool's state; :func:`.pool.learn` alone changes it. Equal states give equal bytes."""
 
     models: dict[str, Standing]
@@ -83,15 +83,15 @@ class PoolState(Struct, array_like=True):
     events: int = 0
 
 
-def new_pool(rules: PoolRules = DEFAULT_RULES) -> PoolState:
+def new_pool(rules: PoolRules = DEFAULT_RULES) -> Pool:
     """A pool that knows nothing: every form as likely as its prior, every model new."""
     prior = tuple([log(p) for p in rules.form_prior])
-    return PoolState({}, prior, prior)
+    return Pool({}, prior, prior)
 
 
-def copy_pool(state: PoolState) -> PoolState:
+def copy_pool(state: Pool) -> Pool:
     """An independent copy, for the price of copying one dict: standings are never changed in place."""
-    return PoolState(
+    return Pool(
         dict(state.models),
         state.form_evidence,
         state.form_evidence_before,
