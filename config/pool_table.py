@@ -83,10 +83,7 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     equal_prior: Annotated[
         float,
         Meta(
-            gt=0,
-            le=1,
-            description="Prior odds of the plain mean of the models: the pool's log loss is never more than about "
-            "the logarithm of this behind that of equal weights.",
+            gt=0, le=1, description="Prior odds of the plain mean of the models, each with the same weight."
         ),
     ] = 0.04
     linear_prior: Annotated[
@@ -94,7 +91,8 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             gt=0,
             le=1,
-            description="Prior odds of the linear pool, by the slow shares; the best models are favoured.",
+            description="Prior odds of the linear pool, by the slow shares: the best models, until the evidence is "
+            "for another form.",
         ),
     ] = 0.86
     log_odds_prior: Annotated[

@@ -104,13 +104,11 @@ def learn(
     labels: Collection[str] = (),
     rules: PoolRules = DEFAULT_RULES,
 ) -> Judged | None:
-    """Fold one resolved event into ``state``, in place; returns what it said of the pool.
-
-    Events come in the order of the journal.
+    """Fold one resolved event into ``state``, in place; returns what it said of the pool. Events come in journal order.
 
     ``at_ns`` is when it resolved, ``payouts`` those of the market (shares of 1; a void teaches nothing and
-    is not passed here), ``labels`` the further outcomes known. Nothing happens, and the answer is None, where
-    nobody forecast, or every label is listed and none paid.
+    is not passed here), ``labels`` the further outcomes known. Nothing happens, and None is returned, where nobody
+    forecast, or every label is listed and none paid.
     """
     table = tabulate(forecasts, {*labels, *payouts})
     outcome = target(payouts, table.labels)
