@@ -264,4 +264,42 @@ MUTANTS = (
         "    return state.now.n",
         ("tests/state/test_views.py",),
     ),
+    # ------------------------------------------------------------------ the pool
+    Mutant(
+        "revision of a market not told to the pool",
+        "actors/state/book.py",
+        "        if row is not None and row != told:\n            out.tell(POOL_ID, PoolRescored(",
+        "        if row is not None and row != told and not told.payouts:\n            out.tell(POOL_ID, PoolRescored(",
+        ("tests/state/test_pool.py", "tests/actors/test_pooling.py"),
+    ),
+    Mutant(
+        "pool learns from forecasts recorded after the resolution",
+        "actors/state/pool_row.py",
+        "    tickets = forecasts_of(market.tickets.values(), position_seq)\n",
+        "    tickets = forecasts_of(market.tickets.values())\n",
+        ("tests/state/test_pool.py",),
+    ),
+    Mutant(
+        "pool's checkpoint not renewed when rows are folded again",
+        "actors/state/pool_state.py",
+        "            if number == self.newer_row:\n                self.newer = statistics.copy()\n",
+        "",
+        ("tests/state/test_pool.py",),
+    ),
+    Mutant(
+        "pool judged with what the market taught it",
+        "actors/learning/pooling/pool.py",
+        "    pooled = linear_pool(mixture.evidence, mixture.by_form)\n"
+        "    _learn_forms(state, mixture, outcome, rules)\n",
+        "    _learn_forms(state, mixture, outcome, rules)\n"
+        "    pooled = linear_pool(softmax(state.form_evidence), mixture.by_form)\n",
+        ("tests/learning/test_pool.py",),
+    ),
+    Mutant(
+        "model that was absent moves",
+        "actors/learning/pooling/share_rule.py",
+        "    present = sum([exp(w) for w in log_weights])\n",
+        "    present = float(len(log_weights))\n",
+        ("tests/learning/test_pool_shares.py",),
+    ),
 )
