@@ -14,7 +14,7 @@ from pykka._envelope import Envelope
 from ..config import LearningRules
 from ..protocol.errors import BusyError, HandicapperError, reason_of
 from ..protocol.messages import Prediction, SignalDecision
-from .model import AskGate
+from .model import AskGate, Signal
 from .roster import ModelRef, Roster
 from .runtime.cell import NOT_IDLE
 from .runtime.future import LeanFuture
@@ -46,7 +46,7 @@ def decide_signals(
             groups.setdefault(prediction.model_id, []).append(index)
     gates: dict[int, Gate] = {}
     for model_id, indices in groups.items():
-        signals = [(predictions[index].confidence, predictions[index].predicted_at) for index in indices]
+        signals = [_signal_of(predictions[index]) for index in indices]
         gates.update(zip(indices, _gates_of(model_id, signals, roster, rules), strict=True))
     for index in sorted(gates):
         try:
@@ -56,13 +56,16 @@ def decide_signals(
     return [result for result in results if result is not None]
 
 
-def _gates_of(
-    model_id: str, signals: list[tuple[float, int]], roster: Roster, rules: LearningRules
-) -> list[Gate]:
+def _signal_of(prediction: Prediction) -> Signal:
+    price = prediction.price
+    return prediction.confidence, prediction.predicted_at, None if price is None else float(price)
+
+
+def _gates_of(model_id: str, signals: list[Signal], roster: Roster, rules: LearningRules) -> list[Gate]:
     ref = roster.refs.get(model_id)
     if ref is None:
         blank = ModelState(model_id, rules)
-        return [views.decide_gate(blank, confidence, at) for confidence, at in signals]
+        return [views.decide_gate(blank, *signal) for signal in signals]
     if model_id not in roster.failed:
         gates = _ask(ref, AskGate(signals), model_id, roster)
         if gates is not None:

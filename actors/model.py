@@ -23,6 +23,7 @@ __all__ = [
     "FoldAgain",
     "HistoryTooShortError",
     "ModelActor",
+    "Signal",
 ]
 
 
@@ -48,10 +49,14 @@ class AskRecord(Struct, frozen=True):
     """(key, sealed state) as it is at this place in the mailbox: one model's part of a snapshot's cut."""
 
 
-class AskGate(Struct, frozen=True):
-    """Signals to be gated at this place in the mailbox: (confidence, predicted_at)."""
+Signal = tuple[float, int, float | None]
+"""(confidence, predicted_at, price)."""
 
-    signals: list[tuple[float, int]]
+
+class AskGate(Struct, frozen=True):
+    """Signals to be gated at this place in the mailbox: (confidence, predicted_at, price)."""
+
+    signals: list[Signal]
 
 
 class FoldAgain:
@@ -82,7 +87,7 @@ class ModelActor(PooledActor):
         if kind is AskView:
             return message.view(self.state, message.as_of)
         if kind is AskGate:
-            return [views.decide_gate(self.state, confidence, at) for confidence, at in message.signals]
+            return [views.decide_gate(self.state, *signal) for signal in message.signals]
         if kind is AskRecord:
             key = self.state.model_id.encode()
             return key, seal(key, encode(self.state.to_record()))

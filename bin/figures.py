@@ -68,7 +68,15 @@ def replay_figures(report: ModelReport) -> dict[str, Any]:
         "mce": calibration.maximum_calibration_error,
         "signed_error": calibration.signed_error,
         "roi_flat": report.roi,
+        "log_wealth": report.log_wealth,
     }
+    if (after := report.recalibrated) is not None:
+        figures |= {
+            "calibration_map": report.calibration_map,
+            "recalibrated_brier": after.brier,
+            "recalibrated_log_loss": after.log_loss,
+            "recalibrated_ece": after.expected_calibration_error,
+        }
     return figures
 
 
@@ -89,6 +97,10 @@ _COLUMNS: tuple[tuple[Column, Cell], ...] = (
     (Column("rejected"), lambda r: str(r.rejected)),
     (Column("shadow"), lambda r: str(r.shadow)),
 )
+_RECALIBRATED_COLUMNS: tuple[tuple[Column, Cell], ...] = (
+    (Column("Brier recal."), lambda r: number(r.recalibrated and r.recalibrated.brier)),
+    (Column("ECE recal."), lambda r: number(r.recalibrated and r.recalibrated.expected_calibration_error)),
+)
 _MONEY_COLUMNS: tuple[tuple[Column, Cell], ...] = (
     (Column("P&L"), lambda r: _money(r.pnl) if r.n_priced else _NONE),
     (Column("ROI"), lambda r: _signed(r.roi)),
@@ -97,11 +109,16 @@ _MONEY_COLUMNS: tuple[tuple[Column, Cell], ...] = (
 
 
 def replay_table(reports: Sequence[ModelReport]) -> Table:
-    """One line a model, best Brier score first; the money columns only where something had a price.
+    """One line a model, best Brier score first; the columns of recalibration only where it is on, those of money only
+    where something had a price.
 
     A ``*`` before the threshold marks one that rests on its bound.
     """
-    columns = _COLUMNS + (_MONEY_COLUMNS if any(report.n_priced for report in reports) else ())
+    columns = _COLUMNS
+    if any(report.recalibrated is not None for report in reports):
+        columns += _RECALIBRATED_COLUMNS
+    if any(report.n_priced for report in reports):
+        columns += _MONEY_COLUMNS
     rows = [[cell(report) for _, cell in columns] for report in by_brier(reports)]
     return Table("", [column for column, _ in columns], rows)
 
@@ -132,12 +149,18 @@ def report_tables(report: ModelReport) -> list[Table]:
         ("recorded without gate", str(report.ungated)),
         *_calibration_fields("", report.calibration),
         *_calibration_fields("recent ", report.recent_calibration),
+        *_recalibration_fields(report),
         ("with a price", str(report.n_priced)),
         ("P&L", _money(report.pnl)),
         ("P&L of what was traded", _money(report.pnl_traded)),
         ("ROI", _signed(report.roi)),
         ("Brier score of the price", number(report.price_brier)),
         ("skill against the price", _signed(report.price_skill)),
+        *(
+            []
+            if report.log_wealth is None
+            else [("log-wealth against the price", _signed(report.log_wealth))]
+        ),
         ("last outcome", _NONE if report.last_outcome_at is None else format_time_ns(report.last_outcome_at)),
     ]
     return [fields_table("", fields), *_reliability(report.calibration)]
@@ -152,6 +175,17 @@ def _calibration_fields(prefix: str, calibration: CalibrationReport) -> list[tup
         (f"{prefix}Brier score", number(calibration.brier)),
         (f"{prefix}log loss", number(calibration.log_loss)),
     ]
+
+
+def _recalibration_fields(report: ModelReport) -> list[tuple[str, str]]:
+    by = report.calibration_map
+    if by is None:
+        return []
+    a, b, m = by
+    fields = [("recalibration", f"{a:.3f} ln c - {b:.3f} ln(1 - c) {m:+.3f}, in log-odds")]
+    return fields + (
+        [] if report.recalibrated is None else _calibration_fields("recalibrated ", report.recalibrated)
+    )
 
 
 def _reliability(calibration: CalibrationReport) -> list[Table]:

@@ -8,7 +8,16 @@ import struct
 import msgspec
 import pytest
 
-from handicapper.config import LearningRules, Settings, Thresholds, Weights, check_settings, default_settings
+from handicapper.config import (
+    LearningRules,
+    Recalibration,
+    Settings,
+    Sizing,
+    Thresholds,
+    Weights,
+    check_settings,
+    default_settings,
+)
 
 
 def test_defaults_of_the_mission_are_kept() -> None:
@@ -56,7 +65,11 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
             adjustment_rate=0.04,
             relaxation_half_life_hours=3.0,
         ),
-        weights=Weights(policy="posterior", min_weight=0.5, max_weight=1.5, shrinkage=4.0),
+        weights=Weights(
+            policy="posterior", min_weight=0.5, max_weight=1.5, shrinkage=4.0, outcome_log_wealth_max=0.5
+        ),
+        recalibration=Recalibration(enabled=True, memory_outcomes=200.0, half_life_hours=5.0),
+        sizing=Sizing(rule="kelly", kelly_fraction=0.75),
     )
 
     assert settings.learning_rules() == LearningRules(
@@ -79,7 +92,25 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
         min_samples_for_eligibility=0,
         sampling_enabled=True,
         learn_on="proposed",
+        recalibration_enabled=True,
+        recalibration_memory_outcomes=200.0,
+        recalibration_half_life_seconds=18000.0,
+        size_rule="kelly",
+        kelly_fraction=0.75,
+        outcome_log_wealth_max=0.5,
     )
+
+
+def test_rules_of_a_journal_that_had_fewer_fields_are_those_of_the_default_settings() -> None:
+    """Else opening it would journal other rules, although nobody changed any."""
+    rules = Settings().learning_rules()
+    before = {
+        name: value
+        for name, value in msgspec.to_builtins(rules).items()
+        if name in LearningRules.__struct_fields__[:19]
+    }
+    assert "recalibration_enabled" not in before
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=LearningRules) == rules
 
 
 @pytest.mark.parametrize(
