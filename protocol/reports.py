@@ -124,9 +124,9 @@ class ModelReport(Struct, frozen=True, kw_only=True):
     """As in ``AdaptiveParams``; None: recalibration is off."""
     recalibrated: CalibrationReport | None = None
     """Over all outcomes with a confidence since recalibration is on: of the recalibrated confidence, each taken
-    before its outcome was learned. None: recalibration is off, or no outcome yet."""
+    right before its outcome was learned, which may be later than when it was stated. None: recalibration is off."""
     log_wealth: float | None = None
-    """Decayed log-wealth of the bettor of the ``edge`` policy; None under another policy, or without an outcome."""
+    """Decayed log-wealth of the bettor of the ``edge`` policy; None under another policy."""
 
 
 class ModelSummary(Struct, frozen=True, kw_only=True):

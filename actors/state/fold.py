@@ -18,7 +18,7 @@ from .history import ROW_BYTES, History, Row, unpack_lesson
 from .recalibrating import Recalibration, fold_recalibration
 from .statistics import LearnedStatistics
 
-__all__ = ["ROWS_PER_WINDOW", "drop_unlearned", "fold_rows", "slide_window"]
+__all__ = ["ROWS_PER_WINDOW", "fold_rows", "follow_policies", "slide_window"]
 
 ROWS_PER_WINDOW: Final = 16
 """An outcome leaves the calibration window after this many windows of outcomes, with or without a confidence."""
@@ -35,21 +35,23 @@ def fold_rows(
     _fold_evidence(s, rows, rules)
     _fold_calibration(s, rows)
     errors = confidences = None
-    if rules.recalibration_enabled:
-        s.recalibration = s.recalibration or Recalibration.initial()
+    if s.recalibration is not None:
         confidences, errors = fold_recalibration(s.recalibration, rows, rules)
-    if rules.weight_policy == "edge":
-        s.edge = s.edge or Edge()
+    if s.edge is not None:
         fold_edge(s.edge, rows, rules, confidences)
     _fold_threshold(s, rows, first, taught, rules, history, errors)
 
 
-def drop_unlearned(s: LearnedStatistics, rules: LearningRules) -> None:
-    """What the rules do not ask for any more is forgotten."""
+def follow_policies(s: LearnedStatistics, rules: LearningRules) -> None:
+    """What the rules ask for is learned from here on, and what they do not ask for any more is forgotten."""
     if not rules.recalibration_enabled:
         s.recalibration = None
+    elif s.recalibration is None:
+        s.recalibration = Recalibration.initial()
     if rules.weight_policy != "edge":
         s.edge = None
+    elif s.edge is None:
+        s.edge = Edge()
 
 
 def _fold_evidence(s: LearnedStatistics, rows: Sequence[Row], rules: LearningRules) -> None:

@@ -50,7 +50,7 @@ class LearnedStatistics(Struct, array_like=True):
     window_error_sum: float
     """Sum of confidence − x over the window."""
     recalibration: Recalibration | None = None
-    """None: the rules do not ask for it, or nothing is known yet."""
+    """None: the rules do not ask for it."""
     edge: Edge | None = None
     """Likewise."""
 
