@@ -19,7 +19,7 @@ learning*, ICML.
 from __future__ import annotations
 
 from collections.abc import MutableSequence, Sequence
-from math import exp, log, log1p
+from math import exp, log
 from typing import Final, NamedTuple
 
 __all__ = [
@@ -70,7 +70,7 @@ def recalibrate(confidence: float, by: CalibrationMap) -> float:
     if by == IDENTITY:
         return confidence
     c = min(max(confidence, CONFIDENCE_CLIP), 1.0 - CONFIDENCE_CLIP)
-    return _sigmoid(by.a * log(c) - by.b * log1p(-c) + by.m)
+    return _sigmoid(by.a * log(c) - by.b * log(1.0 - c) + by.m)
 
 
 def calibration_map(evidence: Sequence[float], share: float = 1.0) -> CalibrationMap:
@@ -97,8 +97,10 @@ def add_calibration_outcome(
     >>> [round(add_calibration_outcome(sums, 0.9, x), 3) for x in (0.0, 0.0, 1.0, 0.0)]
     [0.9, 0.846, 0.783, 0.799]
     """
-    c = min(max(confidence, CONFIDENCE_CLIP), 1.0 - CONFIDENCE_CLIP)
-    u, v = log(c), -log1p(-c)
+    c = confidence
+    if not CONFIDENCE_CLIP <= c <= 1.0 - CONFIDENCE_CLIP:
+        c = CONFIDENCE_CLIP if c < 0.5 else 1.0 - CONFIDENCE_CLIP
+    u, v = log(c), -log(1.0 - c)
     uu, uv, u1, vv, v1, ones, gu, gv, g1 = evidence
     uu, uv, u1, vv, v1 = uu * keep, uv * keep, u1 * keep, vv * keep, v1 * keep
     ones, gu, gv, g1 = ones * keep, gu * keep, gv * keep, g1 * keep

@@ -106,16 +106,10 @@ def params(state: ModelState, as_of: int) -> AdaptiveParams:
         )
     now = state.now
     alpha, beta = posterior(state, as_of)
-    wealth = now.edge.at(as_of, rules.decay_half_life_seconds) if now.edge is not None else (0.0, 0.0)
-    evidence = WeightEvidence(
-        now.ema_accuracy,
-        alpha,
-        beta,
-        rules.prior_alpha,
-        rules.prior_beta,
-        log_wealth=wealth[0],
-        bets=wealth[1],
-    )
+    evidence = WeightEvidence(now.ema_accuracy, alpha, beta, rules.prior_alpha, rules.prior_beta)
+    if now.edge is not None:
+        log_wealth, bets = now.edge.at(as_of, rules.decay_half_life_seconds)
+        evidence = evidence._replace(log_wealth=log_wealth, bets=bets)
     limits = WeightRules(rules.min_weight, rules.max_weight, rules.weight_shrinkage)
     return AdaptiveParams(
         confidence_threshold=threshold(state, as_of),
