@@ -10,7 +10,7 @@ from ..protocol.messages import CalibrationReport, ModelReport
 from .tables import Column, Table, fields_table
 from .times import format_time_ns
 
-__all__ = ["by_brier", "number", "replay_figures", "replay_table", "report_tables"]
+__all__ = ["by_brier", "map_text", "number", "replay_figures", "replay_table", "report_tables"]
 
 _NONE = "-"
 _CENT = Decimal("0.01")
@@ -177,12 +177,23 @@ def _calibration_fields(prefix: str, calibration: CalibrationReport) -> list[tup
     ]
 
 
+def map_text(by: tuple[float, float, float] | None) -> str:
+    """What recalibration makes of a confidence c.
+
+    >>> map_text((1.0, 0.5, -0.25)), map_text(None)
+    ('1.000 ln c - 0.500 ln(1 - c) - 0.250 (log-odds)', '-')
+    """
+    if by is None:
+        return _NONE
+    a, b, m = by
+    return f"{a:.3f} ln c - {b:.3f} ln(1 - c) {'-' if m < 0.0 else '+'} {abs(m):.3f} (log-odds)"
+
+
 def _recalibration_fields(report: ModelReport) -> list[tuple[str, str]]:
     by = report.calibration_map
     if by is None:
         return []
-    a, b, m = by
-    fields = [("recalibration", f"{a:.3f} ln c - {b:.3f} ln(1 - c) {m:+.3f}, in log-odds")]
+    fields = [("recalibration", map_text(by))]
     return fields + (
         [] if report.recalibrated is None else _calibration_fields("recalibrated ", report.recalibrated)
     )

@@ -2,8 +2,8 @@
 
 A claim that pays 1 costs ``price``; a model says that it pays with probability ``p``. Kelly's bettor puts the
 fraction of the wealth on it that makes its logarithm grow fastest if the model is right. The log-wealth then is
-evidence for the model against the price: where the price is fair, a bettor's wealth is W or more with a chance of
-at most 1/W (Ville's inequality), whatever the model says.
+evidence for the model against the price: where the price is fair, a bettor's wealth of 1 ever becomes W or more with
+a chance of at most 1/W (Ville's inequality), whatever the model says.
 
 Source: Kelly (1956), *A new interpretation of information rate*, Bell System Technical Journal 35(4); fractions of
 it: MacLean, Ziemba & Blazenko (1992), *Growth versus security in dynamic investment analysis*, Management Science

@@ -100,8 +100,9 @@ def edge_weight(evidence: WeightEvidence, rules: WeightRules) -> float:
     """``clip(exp(log_wealth·n/(n + shrinkage)), minimum, maximum)``, with n the bets of the decayed log-wealth.
 
     The weight is what a wealth of 1 has become that was staked on the model's claims, Kelly's way (see :mod:`.kelly`):
-    above 1 where they were worth more than they cost. With no bets, as of a model without prices, it is neutral; so
-    it becomes again as evidence fades.
+    above 1 where they were worth more than they cost. With no bets, as of a model without prices, it is neutral, and so
+    it becomes again as evidence fades. At fair prices its expectation is at most 1 at any time: decay and shrinkage
+    take powers below 1 of what is a fair game.
 
     Source: Shafer & Vovk (2019), *Game-Theoretic Foundations for Probability and Finance*, for wealth as evidence;
     shrinkage as in :func:`posterior_weight`.

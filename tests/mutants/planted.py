@@ -264,4 +264,32 @@ MUTANTS = (
         "    return state.now.n",
         ("tests/state/test_views.py",),
     ),
+    Mutant(
+        "checkpoints share what recalibration learned",
+        "actors/state/statistics.py",
+        "            twin.recalibration = self.recalibration.copy()\n",
+        "            twin.recalibration = self.recalibration\n",
+        ("tests/state/test_reversal.py",),
+    ),
+    Mutant(
+        "threshold learns from the stated confidence while the gate compares the recalibrated one",
+        "actors/state/fold.py",
+        "    _fold_threshold(s, rows, first, taught, rules, history, errors)\n",
+        "    _fold_threshold(s, rows, first, taught, rules, history, None)\n",
+        ("tests/state/test_recalibrating.py",),
+    ),
+    Mutant(
+        "gate compares the stated confidence",
+        "actors/state/acting.py",
+        "    if not passes_gate(worth, now.confidence_threshold):\n",
+        "    if not passes_gate(confidence, now.confidence_threshold):\n",
+        ("tests/state/test_recalibrating.py",),
+    ),
+    Mutant(
+        "one long shot makes the whole log-wealth",
+        "actors/learning/kelly.py",
+        "    return min(max(log1p(factor), -most), most)\n",
+        "    return log1p(factor)\n",
+        ("tests/state/test_edge_and_kelly.py",),
+    ),
 )
