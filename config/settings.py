@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from .acting_tables import Recalibration, Sizing
 from .learning_tables import ThompsonSampling, Thresholds, Weights
+from .pool_table import Pool
 from .rules import LearningRules, LearnOn
 from .running_tables import Limits, Persistence, Supervision
 from .server_table import Server
@@ -26,6 +27,7 @@ __all__ = [
     "LearningRules",
     "Limits",
     "Persistence",
+    "Pool",
     "Recalibration",
     "Server",
     "Settings",
@@ -102,6 +104,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recalibration: Recalibration = Recalibration()
     sizing: Sizing = Sizing()
     thompson_sampling: ThompsonSampling = ThompsonSampling()
+    pool: Pool = Pool()
     persistence: Persistence = Persistence()
     limits: Limits = Limits()
     supervision: Supervision = Supervision()
@@ -136,6 +139,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             min_samples_for_eligibility=self.thompson_sampling.min_samples_for_eligibility,
             sampling_enabled=self.thompson_sampling.enabled,
             learn_on=self.learn_on,
+            pool=self.pool.rules(),
             recalibration_enabled=self.recalibration.enabled,
             recalibration_memory_outcomes=self.recalibration.memory_outcomes,
             recalibration_half_life_seconds=self.recalibration.half_life_hours * SECONDS_PER_HOUR,

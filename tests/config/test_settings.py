@@ -7,9 +7,12 @@ import struct
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from handicapper.config import (
     LearningRules,
+    Pool,
+    PoolRules,
     Recalibration,
     Settings,
     Sizing,
@@ -70,6 +73,7 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
         ),
         recalibration=Recalibration(enabled=True, memory_outcomes=200.0, half_life_hours=5.0),
         sizing=Sizing(rule="kelly", kelly_fraction=0.75),
+        pool=Pool(retire_after_days=2.0, slow_rate=0.5, linear_prior=0.2, form_decay=0.9),
     )
 
     assert settings.learning_rules() == LearningRules(
@@ -98,18 +102,30 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
         size_rule="kelly",
         kelly_fraction=0.75,
         outcome_log_wealth_max=0.5,
+        pool=PoolRules(
+            retire_after_seconds=172_800.0,
+            slow=(0.5, 0.9997, 1e-6),
+            fast=(0.1, 0.997, 1e-4),
+            form_prior=(0.2, 0.04, 0.06),
+            form_decay=0.9,
+            correction_variance=0.03,
+            correction_decay=0.9997,
+            probability_floor=0.01,
+            simultaneous_seconds=3_600.0,
+        ),
     )
+    assert replace(settings, pool=Pool(enabled=False)).learning_rules().pool is None
 
 
 def test_rules_of_a_journal_that_had_fewer_fields_are_those_of_the_default_settings() -> None:
     """Else opening it would journal other rules, although nobody changed any."""
     rules = Settings().learning_rules()
-    before = {
-        name: value
-        for name, value in msgspec.to_builtins(rules).items()
-        if name in LearningRules.__struct_fields__[:19]
+    added = {
+        *("recalibration_enabled", "recalibration_memory_outcomes", "recalibration_half_life_seconds"),
+        *("size_rule", "kelly_fraction", "outcome_log_wealth_max"),
     }
-    assert "recalibration_enabled" not in before
+    before = {name: value for name, value in msgspec.to_builtins(rules).items() if name not in added}
+    assert len(before) == len(LearningRules.__struct_fields__) - len(added)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=LearningRules) == rules
 
 
