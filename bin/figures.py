@@ -116,8 +116,17 @@ _MONEY_COLUMNS: tuple[tuple[Column, Cell], ...] = (
 )
 
 
-def replay_table(reports: Sequence[ModelReport]) -> Table:
-    """One line a model, best Brier score first; the columns of recalibration only where it is on, those of money only
+_OF_A_POOL: dict[str, Callable[[PoolReport], str]] = {
+    "model": lambda pool: "(pool)",
+    "n": lambda pool: str(pool.n),
+    "accuracy": lambda pool: number(pool.accuracy),
+    "Brier": lambda pool: number(pool.brier),
+}
+
+
+def replay_table(reports: Sequence[ModelReport], pool: PoolReport) -> Table:
+    """One line a model, best Brier score first, and one for the pool if it learned anything; the columns of
+    recalibration only where it is on, those of money only
     where something had a price.
 
     A ``*`` before the threshold marks one that rests on its bound.
@@ -128,6 +137,9 @@ def replay_table(reports: Sequence[ModelReport]) -> Table:
     if any(report.n_priced for report in reports):
         columns += _MONEY_COLUMNS
     rows = [[cell(report) for _, cell in columns] for report in by_brier(reports)]
+    if pool.n:
+        of_pool = [_OF_A_POOL.get(column.heading) for column, _ in columns]
+        rows.append([_NONE if cell is None else cell(pool) for cell in of_pool])
     return Table("", [column for column, _ in columns], rows)
 
 

@@ -80,14 +80,21 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Part of the shares that the fast rule deals out evenly again after every event.",
         ),
     ] = 1e-4
+    equal_prior: Annotated[
+        float,
+        Meta(
+            gt=0, le=1, description="Prior odds of the plain mean of the models, each with the same weight."
+        ),
+    ] = 0.04
     linear_prior: Annotated[
         float,
         Meta(
             gt=0,
             le=1,
-            description="Prior odds of the linear pool, by the slow shares; the simplest is favoured.",
+            description="Prior odds of the linear pool, by the slow shares: the best models, until the evidence is "
+            "for another form.",
         ),
-    ] = 0.9
+    ] = 0.86
     log_odds_prior: Annotated[
         float,
         Meta(gt=0, le=1, description="Prior odds of the log-odds pool, by the fast shares."),
@@ -159,9 +166,10 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             fast_rate=rules.fast[0],
             fast_decay=rules.fast[1],
             fast_sharing=rules.fast[2],
-            linear_prior=rules.form_prior[0],
-            log_odds_prior=rules.form_prior[1],
-            corrected_prior=rules.form_prior[2],
+            equal_prior=rules.form_prior[0],
+            linear_prior=rules.form_prior[1],
+            log_odds_prior=rules.form_prior[2],
+            corrected_prior=rules.form_prior[3],
             form_decay=rules.form_decay,
             correction_variance=rules.correction_variance,
             correction_decay=rules.correction_decay,
@@ -177,7 +185,7 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             retire_after_seconds=self.retire_after_days * SECONDS_PER_DAY,
             slow=(self.slow_rate, self.slow_decay, self.slow_sharing),
             fast=(self.fast_rate, self.fast_decay, self.fast_sharing),
-            form_prior=(self.linear_prior, self.log_odds_prior, self.corrected_prior),
+            form_prior=(self.equal_prior, self.linear_prior, self.log_odds_prior, self.corrected_prior),
             form_decay=self.form_decay,
             correction_variance=self.correction_variance,
             correction_decay=self.correction_decay,

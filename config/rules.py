@@ -20,8 +20,8 @@ class PoolRules(Struct, frozen=True, kw_only=True, gc=False):
     slow: tuple[float, float, float]
     """Rate, decay, sharing."""
     fast: tuple[float, float, float]
-    form_prior: tuple[float, float, float]
-    """Of the linear, the log-odds and the corrected pool; need not sum to 1."""
+    form_prior: tuple[float, float, float, float]
+    """Of the equal, the linear, the log-odds and the corrected pool; need not sum to 1."""
     form_decay: float
     correction_variance: float
     correction_decay: float

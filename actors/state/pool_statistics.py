@@ -26,11 +26,11 @@ def pooling_rules(rules: PoolRules) -> pooling.PoolRules:
     True
     """
     total = sum(rules.form_prior)
-    linear, log_odds, corrected = rules.form_prior
+    equal, linear, log_odds, corrected = rules.form_prior
     return pooling.PoolRules(
         slow=ShareRule(*rules.slow),
         fast=ShareRule(*rules.fast),
-        form_prior=(linear / total, log_odds / total, corrected / total),
+        form_prior=(equal / total, linear / total, log_odds / total, corrected / total),
         form_decay=rules.form_decay,
         correction_variance=rules.correction_variance,
         correction_decay=rules.correction_decay,

@@ -106,7 +106,7 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
             retire_after_seconds=172_800.0,
             slow=(0.5, 0.9997, 1e-6),
             fast=(0.1, 0.997, 1e-4),
-            form_prior=(0.2, 0.04, 0.06),
+            form_prior=(0.04, 0.2, 0.04, 0.06),
             form_decay=0.9,
             correction_variance=0.03,
             correction_decay=0.9997,

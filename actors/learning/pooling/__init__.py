@@ -6,8 +6,8 @@ give bit for bit the same state, whatever the order of the forecasts within an e
 
 ==================  =====================================================================
 :mod:`.table`       from forecasts to one distribution per model
-:mod:`.share_rule`      exponential weights with fixed share among those that forecast
-:mod:`.forms`       the linear and the log-odds pool, the corrected pool, disagreement
+:mod:`.share_rule`  exponential weights with fixed share among those that forecast
+:mod:`.forms`       the linear, the log-odds and the corrected pool; disagreement
 :mod:`.state`       what is kept, and the rules
 :mod:`.pool`        ``combine``, ``learn``, ``shares``, ``relative_weights``
 ==================  =====================================================================

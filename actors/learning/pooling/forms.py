@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp, log
+from operator import mul
 
 __all__ = ["disagreement", "linear_pool", "log_pool", "newton_step", "softmax"]
 
@@ -38,7 +39,7 @@ def linear_pool(weights: Sequence[float], rows: Sequence[Sequence[float]]) -> li
     >>> linear_pool([0.5, 0.5], [[0.9, 0.1], [0.5, 0.5]])
     [0.7, 0.3]
     """
-    return [sum(map(float.__mul__, weights, column)) for column in zip(*rows, strict=True)]
+    return [sum(map(mul, weights, column)) for column in zip(*rows, strict=True)]
 
 
 def log_pool(weights: Sequence[float], logs: Sequence[Sequence[float]]) -> list[float]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import exp, log
+from operator import mul
 from typing import NamedTuple
 
 from .forms import disagreement, linear_pool, log_pool, newton_step, softmax
 from .share_rule import share_update
 from .state import DEFAULT_RULES, FORMS, Pool, PoolRules, Standing
-from .table import REMAINDER, Table, floored_logs, tabulate, target
+from .table import REMAINDER, floored_logs, tabulate, target
 
 __all__ = ["Combined", "Judged", "combine", "learn", "relative_weights", "shares"]
 
@@ -76,7 +77,7 @@ def combine(
         return None
     standings = _standings(state, table.model_ids)
     mixture = _mixture(
-        table,
+        table.rows,
         [_floored(row, rules) for row in table.rows],
         [(s.slow, s.fast, s.correction) for s in standings],
         state.form_evidence,
@@ -106,18 +107,19 @@ def learn(
     """Fold one resolved event into ``state``, in place; returns what it said of the pool. Events come in journal order.
 
     ``at_ns`` is when it resolved, ``payouts`` those of the market (shares of 1; a void teaches nothing and
-    is not passed here), ``labels`` the further outcomes known. Nothing happens where nobody forecast: None.
+    is not passed here), ``labels`` the further outcomes known. Nothing happens, and None is returned, where nobody
+    forecast, or every label is listed and none paid.
     """
     table = tabulate(forecasts, {*labels, *payouts})
-    if not table.rows:
-        return None
     outcome = target(payouts, table.labels)
+    if outcome is None or not table.rows:
+        return None
     _open_batch(state, at_ns, rules)
     standings = _standings(state, table.model_ids)
     batch = state.batch
     logs = [_floored(row, rules) for row in table.rows]
     mixture = _mixture(
-        table,
+        table.rows,
         logs,
         [
             (s.slow_before, s.fast_before, s.correction_before)
@@ -130,11 +132,10 @@ def learn(
         rules,
     )
     pooled = linear_pool(mixture.evidence, mixture.by_form)
-    count = len(table.rows)
     _learn_forms(state, mixture, outcome, rules)
     _learn_models(state, at_ns, table.model_ids, standings, logs, mixture, outcome, rules)
     state.events += 1
-    return Judged(outcome, pooled, linear_pool([1.0 / count] * count, table.rows))
+    return Judged(outcome, pooled, mixture.by_form[0])
 
 
 def _standings(state: Pool, model_ids: Sequence[str]) -> list[Standing]:
@@ -153,7 +154,7 @@ def _open_batch(state: Pool, at_ns: int, rules: PoolRules) -> None:
 
 
 def _mixture(
-    table: Table,
+    rows: list[list[float]],
     logs: list[list[float]],
     weights: list[tuple[float, float, float]],
     form_evidence: Sequence[float],
@@ -164,34 +165,36 @@ def _mixture(
     evidence = softmax(form_evidence)
     slow = softmax([w[0] for w in weights])
     fast = softmax([w[1] for w in weights])
-    linear = linear_pool(slow, table.rows)
-    log_odds = log_pool(fast, logs)
-    part = _linear_part(evidence)
-    base = _floored([part * a + (1.0 - part) * b for a, b in zip(linear, log_odds, strict=True)], rules)
+    n = len(logs)
+    mean = [sum(column) / n for column in zip(*rows, strict=True)]
+    forms = [mean, linear_pool(slow, rows), log_pool(fast, logs)]
+    base = _floored(linear_pool(_parts(evidence), forms), rules)
     features = [base, *[[p - b for p, b in zip(row, base, strict=True)] for row in logs]]
-    corrected = log_pool([1.0 + sharpness, *[w[2] for w in weights]], features)
-    return _Mixture(evidence, [linear, log_odds, corrected], slow, fast, features)
+    forms.append(log_pool([1.0 + sharpness, *[w[2] for w in weights]], features))
+    return _Mixture(evidence, forms, slow, fast, features)
 
 
 def _floored(row: list[float], rules: PoolRules) -> list[float]:
     return floored_logs(row, rules.probability_floor)
 
 
-def _linear_part(evidence: Sequence[float]) -> float:
-    """The linear pool's part of the two that are not corrected."""
-    both = evidence[0] + evidence[1]
-    return evidence[0] / both if both > 0.0 else 1.0
+def _parts(evidence: Sequence[float]) -> list[float]:
+    """The parts of the equal, the linear and the log-odds pool, by their evidence; sum to 1."""
+    equal, linear, log_odds, _ = evidence
+    total = equal + linear + log_odds
+    return [equal / total, linear / total, log_odds / total] if total > 0.0 else [0.0, 1.0, 0.0]
 
 
 def _shared(slow: Sequence[float], fast: Sequence[float], evidence: Sequence[float]) -> list[float]:
-    """Shares: of the slow and of the fast rule, by the evidence of the pools they make."""
-    part = _linear_part(evidence)
-    return [part * s + (1.0 - part) * f for s, f in zip(slow, fast, strict=True)]
+    """Shares: even, of the slow and of the fast rule, by the evidence of the pools they make."""
+    equal, linear, log_odds = _parts(evidence)
+    even = equal / len(slow)
+    return [even + linear * s + log_odds * f for s, f in zip(slow, fast, strict=True)]
 
 
 def _score(logs: Sequence[float], outcome: Sequence[float]) -> float:
     """Log score: minus the log loss."""
-    return sum(map(float.__mul__, logs, outcome))
+    return sum(map(mul, logs, outcome))
 
 
 def _learn_forms(state: Pool, mixture: _Mixture, outcome: list[float], rules: PoolRules) -> None:
@@ -219,7 +222,9 @@ def _learn_models(
     scores = [_score(row, outcome) for row in logs]
     slow = share_update([s.slow for s in standings], scores, rules.slow)
     fast = share_update([s.fast for s in standings], scores, rules.fast)
-    features, corrected, batch = mixture.features, mixture.by_form[2], state.batch
+    features, batch = mixture.features, state.batch
+    # As the coefficients are now, also among simultaneous events: their errors would add up otherwise.
+    corrected = log_pool([1.0 + state.sharpness, *[s.correction for s in standings]], features)
     step = (corrected, outcome, len(features), rules.correction_variance, rules.correction_decay)
     state.sharpness, state.sharpness_information = newton_step(
         state.sharpness, state.sharpness_information, features[0], *step
@@ -265,10 +270,10 @@ def relative_weights(
     standings = _standings(state, list(shared))
     slow_sum = sum([exp(s.slow) for s in standings])
     fast_sum = sum([exp(s.fast) for s in standings])
-    part = _linear_part(softmax(state.form_evidence))
+    equal, linear, log_odds = _parts(softmax(state.form_evidence))
     for model_id in sorted(set(returning) - shared.keys()):
         standing = state.models.get(model_id, _NEW)
         slow, fast = exp(standing.slow), exp(standing.fast)
-        share = part * slow / (slow_sum + slow) + (1.0 - part) * fast / (fast_sum + fast)
-        weighed[model_id] = share * (count + 1)
+        share = linear * slow / (slow_sum + slow) + log_odds * fast / (fast_sum + fast)
+        weighed[model_id] = equal + share * (count + 1)
     return weighed

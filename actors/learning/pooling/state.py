@@ -11,9 +11,9 @@ from .share_rule import ShareRule
 
 __all__ = ["DEFAULT_RULES", "FORMS", "Pool", "PoolRules", "Standing", "copy_pool", "new_pool"]
 
-FORMS: Final = ("linear", "log_odds", "corrected")
-"""The forms a pool may take, in the order of their evidence: the linear pool by the slow shares, the
-log-odds pool by the fast ones, and those two corrected."""
+FORMS: Final = ("equal", "linear", "log_odds", "corrected")
+"""The forms a pool may take, in the order of their evidence: the plain mean, the linear pool by the slow
+shares, the log-odds pool by the fast ones, and those three corrected."""
 
 
 class PoolRules(NamedTuple):
@@ -24,8 +24,8 @@ class PoolRules(NamedTuple):
     events that overlap are not independent evidence."""
     fast: ShareRule = ShareRule(rate=0.1, decay=0.997, sharing=1e-4)
     """Over about the last 333 events, and slower to choose: mixes models that are nearly as good."""
-    form_prior: tuple[float, float, float] = (0.9, 0.04, 0.06)
-    """Prior probability of each of FORMS: the simplest, until the evidence is for another."""
+    form_prior: tuple[float, float, float, float] = (0.04, 0.86, 0.04, 0.06)
+    """Prior probability of each of FORMS: the best models, until the evidence is for another form."""
     form_decay: float = 0.9997
     """How that evidence fades towards the prior, per event."""
     correction_variance: float = 0.03

@@ -61,6 +61,10 @@ def tabulate(forecasts: Iterable[tuple[str, str, float]], labels: Collection[str
 
 
 def _distribution(said: Mapping[str, float], labels: list[str]) -> list[float]:
+    if len(said) == 1:
+        ((only, confidence),) = said.items()
+        rest = (1.0 - confidence) / (len(labels) - 1)
+        return [confidence if label == only else rest for label in labels]
     total = sum(said.values())
     left = len(labels) - len(said)
     if left and total <= 1.0:
@@ -71,17 +75,19 @@ def _distribution(said: Mapping[str, float], labels: list[str]) -> list[float]:
     return [said.get(label, 0.0) / total for label in labels]
 
 
-def target(payouts: Mapping[str, float], labels: list[str]) -> list[float]:
+def target(payouts: Mapping[str, float], labels: list[str]) -> list[float] | None:
     """How the event ended, as a distribution over ``labels``, which must hold every label that paid.
 
-    Payouts are shares of 1; what they leave of it belongs to the labels that were not listed. None at
-    all is no outcome: the caller skips voids.
+    Payouts are shares of 1. What they leave of it belongs evenly to the labels that were not listed; where
+    all were listed they are scaled to 1. None where every label is listed and none paid: no outcome.
 
     >>> target({"YES": 1.0}, ["NO", "YES"]), target({"A": 0.5, "B": 0.5}, ["A", "B", "C"])
     ([0.0, 1.0], [0.5, 0.5, 0.0])
-    >>> target({"YES": 0.25}, ["", "YES"])
-    [0.75, 0.25]
+    >>> target({"YES": 0.25}, ["", "YES"]), target({"YES": 0.0, "NO": 0.0}, ["NO", "YES"])
+    ([0.75, 0.25], None)
     """
+    if len(payouts) == len(labels) and not any(payouts.values()):
+        return None
     return _distribution(payouts, labels)
 
 
@@ -94,7 +100,7 @@ def floored_logs(row: list[float], floor: float) -> list[float]:
     ([-0.693147, -0.693147], [-0.00995, -4.6151])
     """
     if min(row) >= floor:
-        return [log(p) for p in row]
+        return list(map(log, row))
     raised = [p if p > floor else floor for p in row]
     total = sum(raised)
     return [log(p / total) for p in raised]
