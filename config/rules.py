@@ -6,9 +6,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["LearnOn", "LearningRules", "WeightPolicy"]
+__all__ = ["LearnOn", "LearningRules", "Posterior", "WeightPolicy"]
 
 LearnOn = Literal["final", "proposed"]
+Posterior = Literal["half_life", "changepoint"]
 WeightPolicy = Literal["accuracy", "posterior"]
 
 
@@ -17,8 +18,8 @@ class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
 
     Made by :meth:`handicapper.config.Settings.learning_rules`; journaled when it changes, so that a replay
     folds each input by the rules in force at its sequence number. Two settings with equal rules learn
-    bit-identically. It carries no defaults: those exist once, in the settings. It survives msgpack
-    bit for bit, infinite half-lives included.
+    bit-identically. It survives msgpack bit for bit, infinite half-lives included. Defaults exist once, in the
+    settings; those here stand for what rules were before there was such a field, in journals of then.
     """
 
     enabled: bool
@@ -51,3 +52,5 @@ class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
     """False: selections rank by posterior mean."""
     learn_on: LearnOn
     """Resolution status from which on a resolution teaches."""
+    posterior: Posterior = "half_life"
+    """How evidence ages: it halves with event time, or a change-point filter says how far back it counts."""

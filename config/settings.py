@@ -131,6 +131,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             min_samples_for_eligibility=self.thompson_sampling.min_samples_for_eligibility,
             sampling_enabled=self.thompson_sampling.enabled,
             learn_on=self.learn_on,
+            posterior=self.thompson_sampling.posterior,
         )
 
     def _relaxation_half_life_seconds(self) -> float:

@@ -31,7 +31,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SHARPNESS", "Change", "ChangePointFilter", "ChangePointRules", "sharpened"]
+__all__ = ["SHARPNESS", "Change", "ChangePointFilter", "ChangePointRules", "Mixture", "sharpened"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -87,6 +87,42 @@ class Change(NamedTuple):
     after: float
     """Mean of the segment that began, as of the detection."""
     probability: float
+
+
+class Mixture(NamedTuple):
+    """Betas with weights that sum to 1: drifts from the longest memory to the shortest, runs from the oldest to the
+    newest, last the segment that may have begun since the newest outcome."""
+
+    weights: Floats
+    alphas: Floats
+    betas: Floats
+
+    def mean(self) -> float:
+        """Mean of the hit rate."""
+        return sum((self.weights * (self.alphas / (self.alphas + self.betas))).tolist())
+
+    def matched_beta(self) -> tuple[float, float]:
+        """(alpha, beta) of the Beta distribution that has the mean and the variance of the mixture.
+
+        >>> Mixture(np.array([0.5, 0.5]), np.array([2.0, 1.0]), np.array([1.0, 2.0])).matched_beta()
+        (1.0, 1.0)
+        """
+        sizes = self.alphas + self.betas
+        means = self.alphas / sizes
+        mean = sum((self.weights * means).tolist())
+        apart = means - mean
+        variance = sum((self.weights * (means * (1.0 - means) / (sizes + 1.0) + apart * apart)).tolist())
+        size = mean * (1.0 - mean) / variance - 1.0
+        return mean * size, (1.0 - mean) * size
+
+    def component(self, u: float) -> tuple[float, float]:
+        """(alpha, beta) of the Beta that the uniform ``u`` picks for a draw: see :func:`sharpened`.
+
+        >>> Mixture(np.array([0.9, 0.1]), np.array([2.0, 1.0]), np.array([3.0, 4.0])).component(0.95)
+        (2.0, 3.0)
+        """
+        place = min(int(self.weights.cumsum().searchsorted(sharpened(u))), len(self.weights) - 1)
+        return float(self.alphas[place]), float(self.betas[place])
 
 
 class ChangePointFilter:
@@ -155,8 +191,8 @@ class ChangePointFilter:
             weight *= chance[:, None]
             alpha += x
             beta += 1.0 - x
-        weight /= sum(weight.sum(axis=0).tolist())
-        marginal = weight.sum(axis=1)
+        weight /= sum(np.add.reduce(weight, 0).tolist())
+        marginal = np.add.reduce(weight, 1)
         change = self._look_for_change(marginal)
         if n > len(self.rules.half_lives_seconds) + self.rules.runs_max:
             self._drop_least(marginal)
@@ -180,7 +216,7 @@ class ChangePointFilter:
         drifts = len(rules.half_lives_seconds)
         seconds = (at_ns - self._as_of_ns) / 1e9
         weight = self._weight
-        held = weight[:n].sum(axis=0)
+        held = np.add.reduce(weight[:n], 0)
         lasts = np.array([exp(-seconds / mean) for mean in rules.mean_runs_seconds])
         weight[:n] *= lasts
         ended = held * (1.0 - lasts)
@@ -217,13 +253,13 @@ class ChangePointFilter:
         if not knows.any():
             return
         chance = (alpha * x + beta * (1.0 - x)) / (alpha + beta)
-        marginal = weight.sum(axis=1)
+        marginal = np.add.reduce(weight, 1)
         held = sum(marginal[knows].tolist())
         if held > 0.0:
             average = sum((chance[knows] * marginal[knows]).tolist()) / held
             chance[~knows] = average
             weight *= chance[:, None]
-            weight /= sum(weight.sum(axis=0).tolist())
+            weight /= sum(np.add.reduce(weight, 0).tolist())
         alpha += counts * x
         beta += counts * (1.0 - x)
 
@@ -281,50 +317,39 @@ class ChangePointFilter:
         drifts = len(self.rules.half_lives_seconds)
         return drifts + int(self._start[drifts : self._n].searchsorted(self._watched_ns, side="right"))
 
-    def mixture(self, as_of_ns: int) -> tuple[Floats, Floats, Floats]:
-        """(weights, alphas, betas) as of a time, which changes nothing: drifts from the longest memory to the shortest,
-        runs from the oldest to the newest, last the segment that may have begun since. The weights sum to 1.
-
-        A time before the newest outcome reads as that.
-        """
+    def mixture(self, as_of_ns: int) -> Mixture:
+        """What the next outcome may come from, as of a time, which changes nothing. A time before the newest outcome
+        reads as that."""
         rules, n = self.rules, self._n
-        prior = np.array([rules.prior_alpha]), np.array([rules.prior_beta])
+        counts = np.empty((2, n + 1))
+        counts[0, :n], counts[1, :n] = self._alpha[:n], self._beta[:n]
+        counts[:, n] = rules.prior_alpha, rules.prior_beta
+        weight = np.empty(n + 1)
         if n == 0:
-            return np.ones(1), *prior
-        seconds = max(as_of_ns - self._as_of_ns, 0) / 1e9
-        alpha = np.concatenate((self._alpha[:n], prior[0]))
-        beta = np.concatenate((self._beta[:n], prior[1]))
-        weight = np.zeros(n + 1)
-        lasts = np.array([exp(-seconds / mean) for mean in rules.mean_runs_seconds])
-        weight[:n] = (self._weight[:n] * lasts).sum(axis=1)
-        weight[n] = max(1.0 - sum(weight.tolist()), 0.0)
-        self._fade(alpha, beta, seconds)
-        return weight, alpha, beta
+            weight[0] = 1.0
+        else:
+            seconds = max(as_of_ns - self._as_of_ns, 0) / 1e9
+            lasts = np.array([exp(-seconds / mean) for mean in rules.mean_runs_seconds])
+            np.add.reduce(self._weight[:n] * lasts, 1, out=weight[:n])
+            weight[n] = max(1.0 - sum(weight[:n].tolist()), 0.0)
+            self._fade(counts[0], counts[1], seconds)
+        return Mixture(weight, counts[0], counts[1])
 
     def mean(self, as_of_ns: int) -> float:
         """Mean of the mixture: the chance that the next outcome is right."""
-        weight, alpha, beta = self.mixture(as_of_ns)
-        return sum((weight * (alpha / (alpha + beta))).tolist())
+        return self.mixture(as_of_ns).mean()
 
-    def effective_sample_size(self, as_of_ns: int) -> float:
-        """Outcomes that the hypotheses rest on, on average."""
-        weight, alpha, beta = self.mixture(as_of_ns)
-        prior = self.rules.prior_alpha + self.rules.prior_beta
-        return max(sum((weight * (alpha + beta - prior)).tolist()), 0.0)
+    def matched_beta(self, as_of_ns: int) -> tuple[float, float]:
+        """As :meth:`Mixture.matched_beta`."""
+        return self.mixture(as_of_ns).matched_beta()
 
     def component(self, u: float, as_of_ns: int) -> tuple[float, float]:
-        """(alpha, beta) of the hypothesis that the uniform ``u`` picks for a draw: see :func:`sharpened`.
-
-        >>> ChangePointFilter().component(0.3, 0)
-        (1.0, 1.0)
-        """
-        weight, alpha, beta = self.mixture(as_of_ns)
-        place = min(int(weight.cumsum().searchsorted(sharpened(u))), len(weight) - 1)
-        return float(alpha[place]), float(beta[place])
+        """As :meth:`Mixture.component`."""
+        return self.mixture(as_of_ns).component(u)
 
     def change_probability(self, since_ns: int, as_of_ns: int) -> float:
         """Probability that the current segment is a run that began after ``since_ns``."""
-        weight = self.mixture(as_of_ns)[0]
+        weight = self.mixture(as_of_ns).weights
         drifts, n = len(self.rules.half_lives_seconds), self._n
         if n == 0:
             return 0.0

@@ -13,6 +13,7 @@ from typing import Final
 from ...config.settings import LearningRules
 from ..learning.calibration import FIELDS
 from ..learning.scores import LOG_LOSS_CLIP, brier_loss, log_loss
+from .changing import fold_changes
 from .history import ROW_BYTES, History, Row, unpack_lesson
 from .statistics import LearnedStatistics
 
@@ -32,6 +33,8 @@ def fold_rows(
     taught = s.n
     _fold_evidence(s, rows, rules)
     _fold_calibration(s, rows)
+    if s.changes is not None:
+        s.changes = fold_changes(s.changes, rows, rules)
     _fold_threshold(s, rows, first, taught, rules, history)
 
 

@@ -47,6 +47,8 @@ class LearnedStatistics(Struct, array_like=True):
     window_count: int
     window_error_sum: float
     """Sum of confidence − x over the window."""
+    changes: bytes | None = None
+    """A ``ChangePointFilter``, packed; empty before the first outcome, None: the rules do not ask for it."""
 
     @classmethod
     def initial(cls, threshold: float) -> LearnedStatistics:

@@ -21,12 +21,14 @@ from ..learning.calibration import (
     reliability_bins,
     signed_calibration_error,
 )
+from ..learning.changepoint import Mixture
 from ..learning.gate import passes_gate, size_multiplier
 from ..learning.posterior import beta_interval, beta_mean, effective_sample_size, posterior_at
 from ..learning.scores import log_loss, murphy_decomposition
 from ..learning.skill import skill_score
 from ..learning.threshold import relax_threshold, threshold_wall
 from ..learning.weight import NEUTRAL_WEIGHT, WEIGHT_POLICIES, WeightEvidence, WeightRules
+from .changing import filter_of
 from .entries import Gate
 from .model_state import ModelState
 
@@ -62,6 +64,8 @@ def posterior(state: ModelState, as_of: int) -> tuple[float, float]:
     rules, now = state.rules, state.now
     if not rules.enabled or now.n == 0:
         return rules.prior_alpha, rules.prior_beta
+    if now.changes:
+        return filter_of(now.changes, rules).matched_beta(as_of)
     return posterior_at(
         now.successes,
         now.failures,
@@ -119,8 +123,9 @@ def eligible(state: ModelState, as_of: int) -> bool:
     return not paused(state, as_of) and state.now.n >= state.rules.min_samples_for_eligibility
 
 
-def arm(state: ModelState, as_of: int) -> tuple[float, float, bool] | None:
-    """(alpha, beta, whether it is sampled from) of an eligible model, else None.
+def arm(state: ModelState, as_of: int) -> tuple[float, float, bool | Mixture] | None:
+    """(alpha, beta, whether it is sampled from) of an eligible model, else None. Under the change-point policy that
+    is a mixture to draw from instead, and the Beta that has its mean and variance.
 
     That is all of a model that its draws depend on, besides its name (see learning.draws). With sampling
     disabled the posterior mean stands in for every draw. Every selection asks it of every model: what
@@ -131,6 +136,9 @@ def arm(state: ModelState, as_of: int) -> tuple[float, float, bool] | None:
     if count < rules.min_samples_for_eligibility or (state.pause is not None and paused(state, as_of)):
         return None
     alpha, beta = rules.prior_alpha, rules.prior_beta
+    if now.changes and rules.enabled:
+        mixture = filter_of(now.changes, rules).mixture(as_of)
+        return *mixture.matched_beta(), mixture if rules.sampling_enabled else False
     if count and rules.enabled:
         successes, failures, at_ns = now.successes, now.failures, now.evidence_at_ns
         if as_of > at_ns:

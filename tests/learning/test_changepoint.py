@@ -97,8 +97,8 @@ def test_a_model_that_is_not_observed_drifts_back_to_the_prior() -> None:
     assert means == sorted(means, reverse=True)
     assert means[0] > 0.98
     assert means[-1] == pytest.approx(0.5, abs=1e-6)
-    assert found.effective_sample_size(300 * HOUR) > 250
-    assert found.effective_sample_size(10_000_000 * HOUR) == pytest.approx(0.0, abs=1e-6)
+    assert sum(found.matched_beta(300 * HOUR)) > 50
+    assert found.matched_beta(10_000_000 * HOUR) == pytest.approx((1.0, 1.0), abs=1e-6)
 
 
 def test_looking_changes_nothing() -> None:
@@ -132,7 +132,7 @@ def test_an_outcome_older_than_everything_counts_for_drifts_alone() -> None:
     assert sum(weight) == pytest.approx(1.0)
 
 
-def test_a_change_from_07_to_04_is_found_within_200_outcomes_and_told_once() -> None:
+def test_a_change_from_07_to_04_is_found_within_400_outcomes_and_told_once() -> None:
     """On average an outcome tells KL(0.4, 0.7) = 0.18 nats, and log(99 · 32,000 h) = 15 are needed: 81 outcomes."""
     delays, places, after = [], [], []
     for seed in range(20):
@@ -150,7 +150,8 @@ def test_a_change_from_07_to_04_is_found_within_200_outcomes_and_told_once() -> 
         places.append(changes[0].at_ns // HOUR - 1_000)
     assert sum(after) / len(after) == pytest.approx(0.4, abs=0.1)
     assert min(delays) > 0
-    assert max(delays) <= 200
+    assert sum(delays) / len(delays) <= 120
+    assert max(delays) <= 400
     assert sorted(map(abs, places))[10] <= 15
 
 
