@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from .learning.changepoint import Change, packed_change
 from .records import encode, seal
 from .runtime.actor import PooledActor
 from .runtime.future import LeanFuture
@@ -23,7 +24,11 @@ __all__ = [
     "FoldAgain",
     "HistoryTooShortError",
     "ModelActor",
+    "OnChange",
 ]
+
+
+OnChange: TypeAlias = Callable[[str, Change], object]
 
 
 class HistoryTooShortError(Exception):
@@ -68,16 +73,20 @@ class FoldAgain:
 class ModelActor(PooledActor):
     """A thin shell around a :class:`ModelState`."""
 
-    def __init__(self, state: ModelState) -> None:
+    def __init__(self, state: ModelState, on_change: OnChange | None = None) -> None:
         super().__init__()
         self.state = state
+        self._on_change = on_change
 
     def on_receive(self, message: Any) -> Any:
         """Fold a delivery, or answer a question."""
         kind = type(message)
         if kind is Delivery:
+            before = self.state.now.changes
             if self.state.apply(message.events, message.seq):
                 raise HistoryTooShortError(self.state.model_id)
+            if before is not self.state.now.changes and self._on_change is not None:
+                self._tell_change(before, self._on_change)
             return None
         if kind is AskView:
             return message.view(self.state, message.as_of)
@@ -89,6 +98,13 @@ class ModelActor(PooledActor):
         if kind is FoldAgain:
             return self._fold_again(message)
         raise TypeError(f"a model cannot handle {message!r:.200}")
+
+    def _tell_change(self, before: bytes | None, told: OnChange) -> None:
+        """Tell of the newest change point, unless what was known before knew it, or a later one."""
+        change = packed_change(self.state.now.changes)
+        known = packed_change(before)
+        if change is not None and (known is None or change.detected_ns > known.detected_ns):
+            told(self.state.model_id, change)
 
     def _fold_again(self, message: FoldAgain) -> None:
         """Have this actor replaced by a rebuilt one, which is handed the message again and answers it."""

@@ -17,6 +17,7 @@ __all__ = [
     "BackupReceipt",
     "CalibrationBin",
     "CalibrationReport",
+    "ChangeReport",
     "ConfigReply",
     "DaemonStatistics",
     "DeadLetter",
@@ -58,6 +59,19 @@ class CalibrationReport(Struct, frozen=True, kw_only=True):
     brier_uncertainty: float | None
     log_loss: float | None
     bins: tuple[CalibrationBin, ...] = ()
+
+
+class ChangeReport(Struct, frozen=True, kw_only=True):
+    """A change point of a model's hit rate."""
+
+    changed_at: int
+    """Event time in ns: half of the probability lies before."""
+    detected_at: int
+    """Event time of the outcome that settled it."""
+    before: float
+    """Hit rate before the change, and as of the detection after it."""
+    after: float
+    probability: float
 
 
 class ModelReport(Struct, frozen=True, kw_only=True):
@@ -120,6 +134,8 @@ class ModelReport(Struct, frozen=True, kw_only=True):
     price_skill: float | None
     """1 − Brier(model) / Brier(price) on the priced predictions: positive beats the market."""
     last_outcome_at: int | None
+    last_change: ChangeReport | None = None
+    """The newest change that was detected; None: none was, or the posterior is not of change points."""
 
 
 class ModelSummary(Struct, frozen=True, kw_only=True):

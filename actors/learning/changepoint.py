@@ -31,7 +31,15 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SHARPNESS", "Change", "ChangePointFilter", "ChangePointRules", "Mixture", "sharpened"]
+__all__ = [
+    "SHARPNESS",
+    "Change",
+    "ChangePointFilter",
+    "ChangePointRules",
+    "Mixture",
+    "packed_change",
+    "sharpened",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -123,6 +131,18 @@ class Mixture(NamedTuple):
         """
         place = min(int(self.weights.cumsum().searchsorted(sharpened(u))), len(self.weights) - 1)
         return float(self.alphas[place]), float(self.betas[place])
+
+
+def packed_change(data: bytes | None) -> Change | None:
+    """The newest change that a packed filter has told of.
+
+    >>> packed_change(ChangePointFilter().tobytes()) is packed_change(None) is None
+    True
+    """
+    if not data:
+        return None
+    _, _, _, at_ns, detected_ns, before, after, probability = _HEADER.unpack_from(data)
+    return None if at_ns == _NO_CHANGE else Change(at_ns, detected_ns, before, after, probability)
 
 
 class ChangePointFilter:
@@ -365,9 +385,7 @@ class ChangePointFilter:
         return header + b"".join(part[:n].tobytes() for part in parts)
 
     def _unpack(self, data: bytes) -> None:
-        n, self._as_of_ns, self._watched_ns, at_ns, detected, before, after, probability = (
-            _HEADER.unpack_from(data)
-        )
+        n, self._as_of_ns, self._watched_ns = _HEADER.unpack_from(data)[:3]
         rates = self._weight.shape[1]
         numbers = np.frombuffer(data, dtype=np.float64, offset=_HEADER.size, count=n * (rates + 2))
         self._weight[:n] = numbers[: n * rates].reshape(n, rates)
@@ -375,5 +393,4 @@ class ChangePointFilter:
         self._beta[:n] = numbers[n * (rates + 1) :]
         self._start[:n] = np.frombuffer(data, dtype=np.int64, offset=_HEADER.size + numbers.nbytes)
         self._n = n
-        if at_ns != _NO_CHANGE:
-            self.last = Change(at_ns, detected, before, after, probability)
+        self.last = packed_change(data)

@@ -10,13 +10,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ...config.settings import LearningRules
-from ..learning.changepoint import Change, ChangePointFilter, ChangePointRules
+from ..learning.changepoint import ChangePointFilter, ChangePointRules
 from .history import Row
 
 if TYPE_CHECKING:
     from .statistics import LearnedStatistics
 
-__all__ = ["filter_of", "fold_changes", "follow_posterior", "last_change"]
+__all__ = ["filter_of", "fold_changes", "follow_posterior"]
 
 
 @lru_cache(maxsize=16)
@@ -44,8 +44,3 @@ def follow_posterior(s: LearnedStatistics, rules: LearningRules) -> None:
         s.changes = None
     elif s.changes is None:
         s.changes = b""
-
-
-def last_change(s: LearnedStatistics, rules: LearningRules) -> Change | None:
-    """The newest change that was told of."""
-    return filter_of(s.changes, rules).last if s.changes else None

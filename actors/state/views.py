@@ -10,6 +10,7 @@ from ...protocol.messages import (
     AdaptiveParams,
     CalibrationBin,
     CalibrationReport,
+    ChangeReport,
     ModelReport,
     ModelSummary,
 )
@@ -21,7 +22,7 @@ from ..learning.calibration import (
     reliability_bins,
     signed_calibration_error,
 )
-from ..learning.changepoint import Mixture
+from ..learning.changepoint import Mixture, packed_change
 from ..learning.gate import passes_gate, size_multiplier
 from ..learning.posterior import beta_interval, beta_mean, effective_sample_size, posterior_at
 from ..learning.scores import log_loss, murphy_decomposition
@@ -255,6 +256,18 @@ def report(state: ModelState, as_of: int) -> ModelReport:
         price_brier=price_brier,
         price_skill=skill_score(priced_brier, price_brier),
         last_outcome_at=now.last_at_ns if now.n else None,
+        last_change=last_change(now.changes),
+    )
+
+
+def last_change(data: bytes | None) -> ChangeReport | None:
+    """The newest change point that the filter has told of."""
+    change = packed_change(data)
+    if change is None:
+        return None
+    at_ns, detected_ns, before, after, probability = change
+    return ChangeReport(
+        changed_at=at_ns, detected_at=detected_ns, before=before, after=after, probability=probability
     )
 
 

@@ -144,6 +144,7 @@ class Stream:
             relaxation_half_life_seconds=random.choice([0.0, 86_400.0]),
             min_threshold=random.choice([0.4, 0.5]),
             learn_on=random.choice(["final", "proposed"]),
+            posterior=random.choice(["half_life", "changepoint"]),
         )
 
 
