@@ -107,7 +107,7 @@ class Mixture(NamedTuple):
 
     def mean(self) -> float:
         """Mean of the hit rate."""
-        return sum((self.weights * (self.alphas / (self.alphas + self.betas))).tolist())
+        return float(np.add.reduce(self.weights * (self.alphas / (self.alphas + self.betas))))
 
     def matched_beta(self) -> tuple[float, float]:
         """(alpha, beta) of the Beta distribution that has the mean and the variance of the mixture.
@@ -117,9 +117,10 @@ class Mixture(NamedTuple):
         """
         sizes = self.alphas + self.betas
         means = self.alphas / sizes
-        mean = sum((self.weights * means).tolist())
-        apart = means - mean
-        variance = sum((self.weights * (means * (1.0 - means) / (sizes + 1.0) + apart * apart)).tolist())
+        mean = float(np.add.reduce(self.weights * means))
+        # E[p²] of a Beta is mean · (alpha + 1) / (alpha + beta + 1).
+        square = float(np.add.reduce(self.weights * means * (self.alphas + 1.0) / (sizes + 1.0)))
+        variance = square - mean * mean
         size = mean * (1.0 - mean) / variance - 1.0
         return mean * size, (1.0 - mean) * size
 
@@ -161,15 +162,19 @@ class ChangePointFilter:
     True
     """
 
-    __slots__ = ("_alpha", "_as_of_ns", "_beta", "_n", "_start", "_watched_ns", "_weight", "last", "rules")
+    __slots__ = (
+        "_alpha", "_as_of_ns", "_beta", "_counts", "_n", "_prior", "_start", "_watched_ns", "_weight", "last", "rules",
+    )  # fmt: skip
 
     def __init__(self, rules: ChangePointRules | None = None, data: bytes = b"") -> None:
         self.rules = rules = ChangePointRules() if rules is None else rules
         drifts, rates = len(rules.half_lives_seconds), len(rules.mean_runs_seconds)
         size = drifts + rules.runs_max + 1
         self._weight = np.zeros((size, rates))
-        self._alpha = np.full(size, rules.prior_alpha)
-        self._beta = np.full(size, rules.prior_beta)
+        self._prior = np.array(((rules.prior_alpha,), (rules.prior_beta,)))
+        self._counts = np.empty((2, size))
+        self._counts[:] = self._prior
+        self._alpha, self._beta = self._counts
         self._start = np.zeros(size, dtype=np.int64)
         self._n = 0
         self._as_of_ns = 0
@@ -242,25 +247,18 @@ class ChangePointFilter:
         ended = held * (1.0 - lasts)
         share = rules.drift_share if drifts else 0.0
         if drifts:
-            self._fade(self._alpha, self._beta, seconds)
+            self._fade(self._counts, seconds)
             weight[:drifts] += ended * (share / drifts)
         weight[n] = ended * (1.0 - share)
         self._alpha[n], self._beta[n], self._start[n] = rules.prior_alpha, rules.prior_beta, at_ns
         self._n = n + 1
         self._as_of_ns = at_ns
 
-    def _fade(self, alpha: Floats, beta: Floats, seconds: float) -> None:
-        rules = self.rules
-        drifts = len(rules.half_lives_seconds)
-        factor = np.array([exp2(-seconds / half_life) for half_life in rules.half_lives_seconds])
-        some = alpha[:drifts]
-        some -= rules.prior_alpha
-        some *= factor
-        some += rules.prior_alpha
-        some = beta[:drifts]
-        some -= rules.prior_beta
-        some *= factor
-        some += rules.prior_beta
+    def _fade(self, counts: Floats, seconds: float) -> None:
+        some = counts[:, : len(self.rules.half_lives_seconds)]
+        some -= self._prior
+        some *= np.array([exp2(-seconds / half_life) for half_life in self.rules.half_lives_seconds])
+        some += self._prior
 
     def _add_late(self, x: float, at_ns: int) -> None:
         rules, n = self.rules, self._n
@@ -341,19 +339,17 @@ class ChangePointFilter:
         """What the next outcome may come from, as of a time, which changes nothing. A time before the newest outcome
         reads as that."""
         rules, n = self.rules, self._n
-        counts = np.empty((2, n + 1))
-        counts[0, :n], counts[1, :n] = self._alpha[:n], self._beta[:n]
-        counts[:, n] = rules.prior_alpha, rules.prior_beta
-        weight = np.empty(n + 1)
         if n == 0:
-            weight[0] = 1.0
-        else:
-            seconds = max(as_of_ns - self._as_of_ns, 0) / 1e9
-            lasts = np.array([exp(-seconds / mean) for mean in rules.mean_runs_seconds])
-            np.add.reduce(self._weight[:n] * lasts, 1, out=weight[:n])
-            weight[n] = max(1.0 - sum(weight[:n].tolist()), 0.0)
-            self._fade(counts[0], counts[1], seconds)
-        return Mixture(weight, counts[0], counts[1])
+            return Mixture(np.ones(1), *self._prior)
+        seconds = max(as_of_ns - self._as_of_ns, 0) / 1e9
+        counts = self._counts[:, : n + 1].copy()
+        counts[:, n:] = self._prior
+        weight = np.empty(n + 1)
+        lasts = np.array([exp(-seconds / mean) for mean in rules.mean_runs_seconds])
+        np.add.reduce(self._weight[:n] * lasts, 1, out=weight[:n])
+        weight[n] = max(1.0 - float(np.add.reduce(weight[:n])), 0.0)
+        self._fade(counts, seconds)
+        return Mixture(weight, *counts)
 
     def mean(self, as_of_ns: int) -> float:
         """Mean of the mixture: the chance that the next outcome is right."""
