@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -13,7 +13,8 @@ from .runtime.actor import PooledActor
 from .runtime.future import LeanFuture
 from .state import views
 from .state.delivery import Delivery
-from .state.model_state import ModelState
+from .state.learners import LearnerState
+from .state.statistics import LearnedStatistics
 
 __all__ = [
     "AskGate",
@@ -43,9 +44,9 @@ class BroughtBackError(Exception):
 
 
 class AskView(Struct, frozen=True):
-    """Any question of :mod:`.state.views`: ``view(state, as_of)``."""
+    """Any question of :mod:`.state.views`, or to the pool of :mod:`.state.pool_views`: ``view(state, as_of)``."""
 
-    view: Callable[[ModelState, int], Any]
+    view: Callable[[Any, int], Any]
     as_of: int
 
 
@@ -57,6 +58,8 @@ class AskGate(Struct, frozen=True):
     """Signals to be gated at this place in the mailbox: (confidence, predicted_at)."""
 
     signals: list[tuple[float, int]]
+    weights: Mapping[str, float] | None = None
+    """What the pool says of the models, where that counts."""
 
 
 class FoldAgain:
@@ -71,27 +74,31 @@ class FoldAgain:
 
 
 class ModelActor(PooledActor):
-    """A thin shell around a :class:`ModelState`."""
+    """A thin shell around a :data:`LearnerState`: a model's, or the pool's."""
 
-    def __init__(self, state: ModelState, on_change: OnChange | None = None) -> None:
+    def __init__(self, state: Any, on_change: OnChange | None = None) -> None:
         super().__init__()
-        self.state = state
+        self.state: LearnerState = state
         self._on_change = on_change
 
     def on_receive(self, message: Any) -> Any:
         """Fold a delivery, or answer a question."""
         kind = type(message)
         if kind is Delivery:
-            before = self.state.now.changes
+            before = self._changes()
             if self.state.apply(message.events, message.seq):
                 raise HistoryTooShortError(self.state.model_id)
-            if before is not self.state.now.changes and self._on_change is not None:
+            if before is not self._changes() and self._on_change is not None:
                 self._tell_change(before, self._on_change)
             return None
         if kind is AskView:
             return message.view(self.state, message.as_of)
         if kind is AskGate:
-            return [views.decide_gate(self.state, confidence, at) for confidence, at in message.signals]
+            model: Any = self.state
+            return [
+                views.decide_gate(model, confidence, at, message.weights)
+                for confidence, at in message.signals
+            ]
         if kind is AskRecord:
             key = self.state.model_id.encode()
             return key, seal(key, encode(self.state.to_record()))
@@ -99,9 +106,13 @@ class ModelActor(PooledActor):
             return self._fold_again(message)
         raise TypeError(f"a model cannot handle {message!r:.200}")
 
+    def _changes(self) -> bytes | None:
+        now = self.state.now
+        return now.changes if isinstance(now, LearnedStatistics) else None
+
     def _tell_change(self, before: bytes | None, told: OnChange) -> None:
         """Tell of the newest change point, unless what was known before knew it, or a later one."""
-        change = packed_change(self.state.now.changes)
+        change = packed_change(self._changes())
         known = packed_change(before)
         if change is not None and (known is None or change.detected_ns > known.detected_ns):
             told(self.state.model_id, change)
