@@ -28,6 +28,7 @@ from .learning.draws import (
     beta_draws,
     draw_key,
     few_beta_draws,
+    mixture_draw,
     mixture_draws,
     stream_of,
     stream_seeds,
@@ -256,6 +257,8 @@ def _ranked(
                 continue
             if sampling is False:
                 row = [beta_mean(alphas[place], betas[place])] * n
+            elif n == 1:
+                row = [mixture_draw(key, lineup.streams[place], sampling)]
             else:
                 seeds = stream_seeds(key, streams_of(lineup.streams[place : place + 1]))
                 row = mixture_draws(seeds, [sampling], n)[0].tolist()
