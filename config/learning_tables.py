@@ -117,7 +117,8 @@ class ThompsonSampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool,
         Meta(
             description="Whether selections draw. false: rank by posterior mean, nothing is drawn, and new "
-            "models are no longer explored.",
+            "models are no longer explored. Right where every model is scored on everything, selected or not: there "
+            "following the mean loses less than drawing does.",
         ),
     ] = True
     posterior: Annotated[

@@ -85,6 +85,7 @@ def test_rules_applied_are_those_of_a_learner_opened_with_them(open_learner: Ope
         weights=Weights(policy="posterior", min_weight=0.5, max_weight=1.5, shrinkage=5.0),
         thompson_sampling=ThompsonSampling(
             enabled=False,
+            posterior="changepoint",
             prior_alpha=2.0,
             prior_beta=3.0,
             seed=9,
