@@ -1,30 +1,28 @@
-"""``python -m tests.bench.quality NAME``: how good what is learned is, measured against peers.
+"""``python -m tests.bench.quality NAME [OPTION...]``: how good what is learned is, measured against peers.
 
-Every sub-command is a module of this folder with ``HELP``, ``add_arguments(parser)`` and ``run(arguments)``; those
-that are there are offered.
+Each name is a module of this folder, whose ``main`` is given the options; ``NAME --help`` lists them.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-COMMANDS = ("bandits", "streams")
+COMMANDS = {
+    "bandits": "regret on piecewise-stationary, drifting and stationary bandits",
+    "streams": "the pool on real streams",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.quality", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="NAME")
-    for name in COMMANDS:
-        if (Path(__file__).parent / f"{name}.py").exists():
-            module = importlib.import_module(f".{name}", __package__)
-            command = commands.add_parser(name, help=module.HELP)
-            module.add_arguments(command)
-            command.set_defaults(run=module.run)
-    given = parser.parse_args(arguments)
-    given.run(given)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    epilog = "; ".join(f"{name}: {text}" for name, text in COMMANDS.items())
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.quality", description=__doc__, epilog=epilog)
+    parser.add_argument("name", choices=COMMANDS)
+    named = parser.parse_args(given[:1])
+    importlib.import_module(f".{named.name}", __package__).main(given[1:])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,7 @@ HALF_LIVES = (10, 20, 30, 50, 80, 120, 200)
 LIBRARY_REPETITIONS_MAX = 4
 """A library's bandit takes up to a millisecond a round."""
 
-HELP = "regret on piecewise-stationary, drifting and stationary bandits"
-
 Make = Callable[[tuple[int, int], int, str], Policy]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repetitions", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--problems", nargs="*", default=list(PIECEWISE), choices=[*PIECEWISE, *DRIFTING])
-    parser.add_argument(
-        "--libraries", action="store_true", help="River and MABWiser too, where they are installed"
-    )
-    parser.add_argument("--json", type=Path, help="write every figure there")
 
 
 def _thompson(**options: Any) -> Make:
@@ -133,7 +120,22 @@ def table_of(measured: dict[str, dict[str, dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def run(given: argparse.Namespace) -> None:
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bandits", description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--problems", nargs="*", default=list(PIECEWISE), choices=[*PIECEWISE, *DRIFTING])
+    parser.add_argument(
+        "--libraries", action="store_true", help="River and MABWiser too, where they are installed"
+    )
+    parser.add_argument("--json", type=Path, help="write every figure there")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    given = _parsed(arguments)
     measured = {"one arm observed": _measure(given, False), "every arm observed": _measure(given, True)}
     for title, table in measured.items():
         print(
@@ -141,3 +143,7 @@ def run(given: argparse.Namespace) -> None:
         )
     if given.json is not None:
         given.json.write_text(json.dumps(measured, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
