@@ -6,11 +6,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["LearnOn", "LearningRules", "PoolRules", "Posterior", "WeightPolicy"]
+__all__ = ["LearnOn", "LearningRules", "PoolRules", "Posterior", "SizeRule", "WeightPolicy"]
 
 LearnOn = Literal["final", "proposed"]
 Posterior = Literal["half_life", "changepoint"]
-WeightPolicy = Literal["accuracy", "posterior", "score"]
+SizeRule = Literal["confidence", "kelly"]
+WeightPolicy = Literal["accuracy", "posterior", "edge", "score"]
 
 
 class PoolRules(Struct, frozen=True, kw_only=True, gc=False):
@@ -70,5 +71,16 @@ class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
     """Resolution status from which on a resolution teaches."""
     pool: PoolRules | None = None
     """How the pool learns; None: it does not, as in journals from before there was one."""
+    recalibration_enabled: bool = False
+    """True: what a stated confidence is worth is learned, and signals are gated and sized by it."""
+    recalibration_memory_outcomes: float = 1000.0
+    """Each outcome discounts those before it by 1 - 1 / this; inf: by nothing."""
+    recalibration_half_life_seconds: float = 31_536_000.0
+    """Half-life of that evidence in event time; inf: it never fades."""
+    size_rule: SizeRule = "confidence"
+    kelly_fraction: float = 0.25
+    """Share of Kelly's stake, in (0, 1]."""
+    outcome_log_wealth_max: float = 0.25
+    """Most that one outcome moves the log-wealth of the edge policy, either way."""
     posterior: Posterior = "half_life"
     """How evidence ages: it halves with event time, or a change-point filter says how far back it counts."""
