@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from .learning.changepoint import Change, packed_change
+from .learning.change import Change, packed_change
 from .records import encode, seal
 from .runtime.actor import PooledActor
 from .runtime.future import LeanFuture

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from .learning.changepoint import Change
+from .learning.change import Change
 from .log import get_logger
 from .state.delivery import Delivery
 from .state.entries import PauseModel, ResetModel, ResumeModel

@@ -11,6 +11,8 @@ where they enter.
 :mod:`.decay`          sums that halve with event time, in any order of arrival
 :mod:`.posterior`      Beta posterior of the hit rate, from two such sums
 :mod:`.changepoint`    how long a hit rate has been what it is, and what it is
+:mod:`.change`         a change point that was told of
+:mod:`.mixture`        several Betas as one posterior
 :mod:`.calibration`    reliability bins, signed, expected and maximum calibration error
 :mod:`.scores`         Brier and log loss, Murphy's decomposition
 :mod:`.threshold`      the adaptive threshold, its relaxation and its walls

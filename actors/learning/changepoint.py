@@ -25,45 +25,19 @@ drifts beside runs as fixed share has it: Herbster & Warmuth (1998), *Tracking t
 from __future__ import annotations
 
 from math import exp, exp2
-from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "SHARPNESS",
-    "Change",
-    "ChangePointFilter",
-    "ChangePointRules",
-    "Mixture",
-    "packed_change",
-    "sharpened",
-]
+from .change import HEADER_BYTES, Change, pack_header, packed_change, unpack_counts
+from .mixture import Mixture
+
+__all__ = ["ChangePointFilter", "ChangePointRules"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
 _HOUR: Final = 3_600.0
-_HEADER: Final = Struct("<qqqqqddd")
-_NO_CHANGE: Final = -1
-
-SHARPNESS: Final = 3.0
-"""Of the draws, see :func:`sharpened`; 1 picks each hypothesis by its weight."""
-
-
-def sharpened(u: float) -> float:
-    """A uniform ``u`` in (0, 1) drawn towards 1/2: its odds to the power 1/3.
-
-    Where it picks a hypothesis by the sum of the weights before it, oldest first, the median stays where it was, and
-    what has little weight is picked rarely: a chance of 0.02 that a segment has just begun becomes one of 0.00001.
-    Thompson sampling draws anew in every round; by the weights as they are it would go on trying what is unlikely, in
-    every round, for as long as it is not ruled out.
-
-    >>> sharpened(0.5), round(sharpened(0.99), 3)
-    (0.5, 0.822)
-    """
-    odds = (u / (1.0 - u)) ** (1.0 / SHARPNESS)
-    return odds / (1.0 + odds)
 
 
 class ChangePointRules(NamedTuple):
@@ -81,69 +55,6 @@ class ChangePointRules(NamedTuple):
     runs_max: int = 45
     alarm: float = 0.99
     """Probability from which on a change is told of, below 1."""
-
-
-class Change(NamedTuple):
-    """A change point that was detected."""
-
-    at_ns: int
-    """When it was, most likely: half of the probability lies before."""
-    detected_ns: int
-    """Event time of the outcome that settled it."""
-    before: float
-    """Mean of the segment that ended."""
-    after: float
-    """Mean of the segment that began, as of the detection."""
-    probability: float
-
-
-class Mixture(NamedTuple):
-    """Betas with weights that sum to 1: drifts from the longest memory to the shortest, runs from the oldest to the
-    newest, last the segment that may have begun since the newest outcome."""
-
-    weights: Floats
-    alphas: Floats
-    betas: Floats
-
-    def mean(self) -> float:
-        """Mean of the hit rate."""
-        return float(np.add.reduce(self.weights * (self.alphas / (self.alphas + self.betas))))
-
-    def matched_beta(self) -> tuple[float, float]:
-        """(alpha, beta) of the Beta distribution that has the mean and the variance of the mixture.
-
-        >>> Mixture(np.array([0.5, 0.5]), np.array([2.0, 1.0]), np.array([1.0, 2.0])).matched_beta()
-        (1.0, 1.0)
-        """
-        sizes = self.alphas + self.betas
-        means = self.alphas / sizes
-        mean = float(np.add.reduce(self.weights * means))
-        # E[p²] of a Beta is mean · (alpha + 1) / (alpha + beta + 1).
-        square = float(np.add.reduce(self.weights * means * (self.alphas + 1.0) / (sizes + 1.0)))
-        variance = square - mean * mean
-        size = mean * (1.0 - mean) / variance - 1.0
-        return mean * size, (1.0 - mean) * size
-
-    def component(self, u: float) -> tuple[float, float]:
-        """(alpha, beta) of the Beta that the uniform ``u`` picks for a draw: see :func:`sharpened`.
-
-        >>> Mixture(np.array([0.9, 0.1]), np.array([2.0, 1.0]), np.array([3.0, 4.0])).component(0.95)
-        (2.0, 3.0)
-        """
-        place = min(int(self.weights.cumsum().searchsorted(sharpened(u))), len(self.weights) - 1)
-        return float(self.alphas[place]), float(self.betas[place])
-
-
-def packed_change(data: bytes | None) -> Change | None:
-    """The newest change that a packed filter has told of.
-
-    >>> packed_change(ChangePointFilter().tobytes()) is packed_change(None) is None
-    True
-    """
-    if not data:
-        return None
-    _, _, _, at_ns, detected_ns, before, after, probability = _HEADER.unpack_from(data)
-    return None if at_ns == _NO_CHANGE else Change(at_ns, detected_ns, before, after, probability)
 
 
 class ChangePointFilter:
@@ -355,14 +266,6 @@ class ChangePointFilter:
         """Mean of the mixture: the chance that the next outcome is right."""
         return self.mixture(as_of_ns).mean()
 
-    def matched_beta(self, as_of_ns: int) -> tuple[float, float]:
-        """As :meth:`Mixture.matched_beta`."""
-        return self.mixture(as_of_ns).matched_beta()
-
-    def component(self, u: float, as_of_ns: int) -> tuple[float, float]:
-        """As :meth:`Mixture.component`."""
-        return self.mixture(as_of_ns).component(u)
-
     def change_probability(self, since_ns: int, as_of_ns: int) -> float:
         """Probability that the current segment is a run that began after ``since_ns``."""
         weight = self.mixture(as_of_ns).weights
@@ -374,19 +277,18 @@ class ChangePointFilter:
 
     def tobytes(self) -> bytes:
         """All of it; ``ChangePointFilter(rules, data)`` is the inverse, with the same rules."""
-        n, last = self._n, self.last
-        told = (_NO_CHANGE, 0, 0.0, 0.0, 0.0) if last is None else last
-        header = _HEADER.pack(n, self._as_of_ns, self._watched_ns, *told)
+        n = self._n
+        header = pack_header(n, self._as_of_ns, self._watched_ns, self.last)
         parts = self._weight, self._alpha, self._beta, self._start
         return header + b"".join(part[:n].tobytes() for part in parts)
 
     def _unpack(self, data: bytes) -> None:
-        n, self._as_of_ns, self._watched_ns = _HEADER.unpack_from(data)[:3]
+        n, self._as_of_ns, self._watched_ns = unpack_counts(data)
         rates = self._weight.shape[1]
-        numbers = np.frombuffer(data, dtype=np.float64, offset=_HEADER.size, count=n * (rates + 2))
+        numbers = np.frombuffer(data, dtype=np.float64, offset=HEADER_BYTES, count=n * (rates + 2))
         self._weight[:n] = numbers[: n * rates].reshape(n, rates)
         self._alpha[:n] = numbers[n * rates : n * (rates + 1)]
         self._beta[:n] = numbers[n * (rates + 1) :]
-        self._start[:n] = np.frombuffer(data, dtype=np.int64, offset=_HEADER.size + numbers.nbytes)
+        self._start[:n] = np.frombuffer(data, dtype=np.int64, offset=HEADER_BYTES + numbers.nbytes)
         self._n = n
         self.last = packed_change(data)

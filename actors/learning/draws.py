@@ -16,7 +16,7 @@ The recipe, for any language:
 4. A shape ``a`` below 1 is drawn as ``a + 1`` and multiplied by ``u^(1/a)``, of the uniform of word ``32·i + 30``; a
    draw with such a shape is formed of logarithms, because the factors may underflow.
 5. A draw from a mixture of Betas is one from the Beta that the uniform of word ``32·i + 31`` of the first generator
-   picks (see :mod:`.changepoint`).
+   picks (see :mod:`.mixture`).
 
 Over the models of one selection, and over the selections of one model, generators begin at random, as BLAKE2b has
 it. What is left for SplitMix64's finalizer to break is that the four beginnings of two models in two selections,
@@ -41,8 +41,8 @@ from typing import TypeAlias
 import numpy as np
 from scipy.special import expit
 
-from .changepoint import Mixture
 from .gamma import gamma_variate, gamma_variates
+from .mixture import Mixture
 from .splitmix import CELL, Floats, Words, advanced, constant, uniforms_of, word, words
 
 __all__ = [

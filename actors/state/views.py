@@ -9,32 +9,24 @@ from math import exp2
 from ...config.settings import LearningRules
 from ...protocol.messages import (
     AdaptiveParams,
-    CalibrationBin,
-    CalibrationReport,
     ChangeReport,
     ModelReport,
     ModelSummary,
 )
-from ..learning.calibration import (
-    bins_of,
-    count,
-    expected_calibration_error,
-    maximum_calibration_error,
-    reliability_bins,
-    signed_calibration_error,
-)
-from ..learning.changepoint import Mixture, packed_change
+from ..learning.calibration import count
+from ..learning.change import packed_change
+from ..learning.mixture import Mixture
 from ..learning.posterior import beta_interval, beta_mean, effective_sample_size, posterior_at
 from ..learning.recalibration import IDENTITY
-from ..learning.scores import log_loss, murphy_decomposition
 from ..learning.skill import skill_score
 from ..learning.threshold import relax_threshold, threshold_wall
 from ..learning.weight import NEUTRAL_WEIGHT, WEIGHT_POLICIES, WeightEvidence, WeightRules
 from .acting import gate_of, refuse
+from .calibration_views import calibration, recalibrated, recent_calibration
 from .changing import filter_of
 from .entries import Gate
 from .model_state import ModelState
-from .recalibrating import Recalibration, map_at
+from .recalibrating import map_at
 
 __all__ = [
     "arm",
@@ -73,7 +65,7 @@ def posterior(state: ModelState, as_of: int) -> tuple[float, float]:
     if not rules.enabled or now.n == 0:
         return rules.prior_alpha, rules.prior_beta
     if now.changes:
-        return filter_of(now.changes, rules).matched_beta(as_of)
+        return filter_of(now.changes, rules).mixture(as_of).matched_beta()
     return posterior_at(
         now.successes,
         now.failures,
@@ -273,45 +265,4 @@ def last_change(data: bytes | None) -> ChangeReport | None:
     at_ns, detected_ns, before, after, probability = change
     return ChangeReport(
         changed_at=at_ns, detected_at=detected_ns, before=before, after=after, probability=probability
-    )
-
-
-def recalibrated(known: Recalibration | None) -> CalibrationReport | None:
-    """Calibration of the recalibrated confidences, each taken before its outcome was learned."""
-    if known is None:
-        return None
-    return calibration(known.bins, known.x_squared_sum, known.log_loss_sum, count(known.bins))
-
-
-def recent_calibration(state: ModelState) -> CalibrationReport:
-    """Calibration over the window that moves the threshold."""
-    history = state.history
-    rows = (
-        [history[number] for number in range(state.now.window_start, history.end)]
-        if state.now.window_count
-        else []
-    )
-    pairs = [(c, x) for _, _, x, c, _ in rows if x == x and c == c]
-    sums = bins_of([c for c, _ in pairs], [x for _, x in pairs])
-    loss = sum(log_loss(c, x) for c, x in pairs)
-    return calibration(list(sums), sum(x * x for _, x in pairs), loss, len(pairs))
-
-
-def calibration(bins: list[float], x_squared_sum: float, log_loss_sum: float, n: int) -> CalibrationReport:
-    """Every figure that the bins' sums give."""
-    murphy = murphy_decomposition(bins, x_squared_sum)
-    return CalibrationReport(
-        count=n,
-        signed_error=signed_calibration_error(bins),
-        expected_calibration_error=expected_calibration_error(bins),
-        maximum_calibration_error=maximum_calibration_error(bins),
-        brier=murphy.brier if murphy is not None else None,
-        brier_reliability=murphy.brier_reliability if murphy is not None else None,
-        brier_resolution=murphy.brier_resolution if murphy is not None else None,
-        brier_uncertainty=murphy.brier_uncertainty if murphy is not None else None,
-        log_loss=log_loss_sum / n if n else None,
-        bins=tuple(
-            CalibrationBin(lower=lower, upper=upper, count=number, mean_confidence=c, mean_outcome=x)
-            for lower, upper, number, c, x in reliability_bins(bins)
-        ),
     )

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handicapper.actors.learning.changepoint import ChangePointFilter, ChangePointRules, sharpened
+from handicapper.actors.learning.changepoint import ChangePointFilter, ChangePointRules
+from handicapper.actors.learning.mixture import sharpened
 
 HOUR = 3_600 * 10**9
 RATES = (50 * 3_600.0, 1_000 * 3_600.0)
@@ -97,8 +98,8 @@ def test_a_model_that_is_not_observed_drifts_back_to_the_prior() -> None:
     assert means == sorted(means, reverse=True)
     assert means[0] > 0.98
     assert means[-1] == pytest.approx(0.5, abs=1e-6)
-    assert sum(found.matched_beta(300 * HOUR)) > 50
-    assert found.matched_beta(10_000_000 * HOUR) == pytest.approx((1.0, 1.0), abs=1e-6)
+    assert sum(found.mixture(300 * HOUR).matched_beta()) > 50
+    assert found.mixture(10_000_000 * HOUR).matched_beta() == pytest.approx((1.0, 1.0), abs=1e-6)
 
 
 def test_looking_changes_nothing() -> None:
@@ -106,7 +107,7 @@ def test_looking_changes_nothing() -> None:
     before = found.tobytes()
     (
         found.mean(10_000 * HOUR),
-        found.component(0.9, 500 * HOUR),
+        found.mixture(500 * HOUR).component(0.9),
         found.change_probability(3 * HOUR, 200 * HOUR),
     )
     assert found.tobytes() == before

@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from handicapper.actors.learning.changepoint import ChangePointFilter, Mixture
+from handicapper.actors.learning.changepoint import ChangePointFilter
+from handicapper.actors.learning.mixture import Mixture
 from handicapper.actors.state import views
 from handicapper.actors.state.events import Rescored, Reset, RulesChanged, Scored
 from handicapper.actors.state.model_state import ModelState

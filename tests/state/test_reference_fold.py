@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handicapper.actors.state import views
+from handicapper.actors.state.calibration_views import recent_calibration
 from handicapper.actors.state.model_state import ModelState
 from handicapper.config import LearningRules
 from handicapper.protocol.messages import CalibrationReport
@@ -81,7 +82,7 @@ def test_calibration_window_holds_the_last_outcomes_with_a_confidence_at_every_s
     """The rolling sum of n terms of at most 1 is off by at most n·2^-52 after 2n roundings."""
     for number, state in enumerate(steps(rows, rules(calibration_window=size)), 1):
         pairs = reference.window(rows[:number], size)
-        report = views.recent_calibration(state)
+        report = recent_calibration(state)
         assert state.now.window_count == report.count == len(pairs)
         error = reference.window_error(rows[:number], size)
         if error is None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from handicapper.actors.state import views
+from handicapper.actors.state.calibration_views import recent_calibration
 from handicapper.actors.state.events import Counted, Paused, Resumed, RulesChanged
 from handicapper.actors.state.model_state import ModelState
 from handicapper.protocol.messages import AdaptiveParams
@@ -83,7 +84,7 @@ def test_rules_with_a_shorter_window_shorten_it_at_once() -> None:
     state = taught(rules(calibration_window=50), [(i % 2, 0.7) for i in range(50)])
     state.apply([RulesChanged(rules(calibration_window=10))], 51)
     state.check_invariants()
-    assert views.recent_calibration(state).count == 10
+    assert recent_calibration(state).count == 10
 
 
 def test_rules_with_other_bounds_pull_the_threshold_between_them() -> None:

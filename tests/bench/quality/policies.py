@@ -86,7 +86,7 @@ class ChangePoint:
         picks = self._generator.random((len(self._filters), arms))
         counts = np.array(
             [
-                [arm.component(u, at) for arm, u in zip(row, us, strict=True)]
+                [arm.mixture(at).component(u) for arm, u in zip(row, us, strict=True)]
                 for row, us in zip(self._filters, picks.tolist(), strict=True)
             ]
         )
