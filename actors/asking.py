@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from ..protocol.errors import UnknownModelError
-from ..protocol.messages import AdaptiveParams, ModelReport, ModelSummary, Selection
+from ..protocol.messages import AdaptiveParams, ModelReport, ModelSummary, Selection, SelectionMode
 from ..protocol.validation import check_id
 from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
@@ -78,6 +78,7 @@ class Asking:
         models: Iterable[str] | None = None,
         selection_id: str | None = None,
         seed: int | None = None,
+        mode: SelectionMode | None = None,
         timeout: float | None = None,
     ) -> Selection:
         """Draw from every eligible model's posterior and rank, highest first.
@@ -86,13 +87,18 @@ class Asking:
         recorded, the same call gives the same draws. ``timeout`` defaults to
         ``thompson_sampling.gather_deadline_ms``; models that did not answer by then are ``missing``.
 
+        ``mode`` is another way to rank than ``thompson_sampling.mode``: ``"mean"`` follows the means of the
+        posteriors, which is right where every model's outcomes are seen, and ``"top_two"`` leads with the runner-up
+        in one half of the selections, to find out sooner which is the best. With ``thompson_sampling.enabled`` false
+        nothing is drawn, whatever is asked for. The result's ``mode`` says what ranked.
+
         Raises:
-            InvalidValueError: ``n``, ``selection_id`` or ``seed`` is out of range.
+            InvalidValueError: ``n``, ``selection_id`` or ``seed`` is out of range, or there is no such mode.
 
         """
         engine = self._engine
         reply: Reply[Selection] = Reply(engine.selector.cell)
-        question = selection_question(engine, reply, n, as_of, models, selection_id, seed, timeout)
+        question = selection_question(engine, reply, n, as_of, models, selection_id, seed, mode, timeout)
         engine.check_open()
         engine.settle(TIMEOUT_SECONDS)
         engine.scatter.begin(question)
@@ -106,6 +112,7 @@ class Asking:
         models: Iterable[str] | None = None,
         selection_id: str | None = None,
         seed: int | None = None,
+        mode: SelectionMode | None = None,
         timeout: float | None = None,
     ) -> Reply[Selection]:
         """The same without waiting; sees every input that this thread sent before.
@@ -119,7 +126,7 @@ class Asking:
         """
         engine = self._engine
         reply: Reply[Selection] = Reply(engine.selector.cell)
-        question = selection_question(engine, reply, n, as_of, models, selection_id, seed, timeout)
+        question = selection_question(engine, reply, n, as_of, models, selection_id, seed, mode, timeout)
 
         def ask() -> None:
             # In a thread of its own the router has better things to do than to ask thousands of models.

@@ -11,8 +11,8 @@ import pykka
 from pykka._envelope import Envelope
 
 from ..protocol.errors import HandicapperError, InvalidValueError, ModelFailedError
-from ..protocol.messages import Selection
-from ..protocol.validation import check_id, check_time
+from ..protocol.messages import Selection, SelectionMode
+from ..protocol.validation import check_id, check_mode, check_time
 from ..protocol.wording import shown
 from .calls import Reply
 from .engine import Engine
@@ -90,6 +90,7 @@ def selection_question(
     models: Iterable[str] | None,
     selection_id: str | None,
     seed: int | None,
+    mode: SelectionMode | None,
     timeout: float | None,
 ) -> Select:
     """The question of a selection, with defaults for what is not given.
@@ -104,6 +105,7 @@ def selection_question(
     whole_seed = isinstance(seed, int) and not isinstance(seed, bool)
     if seed is not None and not (whole_seed and 0 <= seed < 2**64):
         raise InvalidValueError("seed", seed, "a whole number from 0 to 18446744073709551615")
+    mode = check_mode("mode", mode) or sampling.mode
     selection_id = os.urandom(16).hex() if selection_id is None else check_id("selection_id", selection_id)
     if isinstance(models, str) or not isinstance(models, Iterable | None):
         raise InvalidValueError("models", models, "several model ids, such as a list of them")
@@ -111,6 +113,7 @@ def selection_question(
         selection_id=selection_id,
         seed=sampling.seed if seed is None else seed,
         n=n,
+        mode=mode if sampling.enabled else "mean",
         as_of=event_time(engine, as_of),
         deadline_seconds=sampling.gather_deadline_ms / 1000 if timeout is None else timeout,
         models=None if models is None else tuple(check_id("model_id", model) for model in models),

@@ -71,7 +71,9 @@ def _merge(in_force: Any, wanted: Any, prefix: str, applied: list[str], waiting:
 def settings_following(settings: Settings, rules: LearningRules) -> Settings:
     """The settings with their learning keys as they have to be for ``rules`` to be their rules.
 
-    >>> rules = Settings(ema_alpha=0.3, decay_half_life_hours=0.7).learning_rules()
+    >>> from handicapper.config import ThompsonSampling
+    >>> sampling = ThompsonSampling(posterior="changepoint", mode="mean")
+    >>> rules = Settings(ema_alpha=0.3, decay_half_life_hours=0.7, thompson_sampling=sampling).learning_rules()
     >>> settings_following(Settings(), rules).learning_rules() == rules
     True
     """
@@ -107,6 +109,8 @@ def settings_following(settings: Settings, rules: LearningRules) -> Settings:
         thompson_sampling=replace(
             settings.thompson_sampling,
             enabled=rules.sampling_enabled,
+            mode=rules.selection_mode,
+            posterior=rules.posterior,
             prior_alpha=rules.prior_alpha,
             prior_beta=rules.prior_beta,
             min_samples_for_eligibility=rules.min_samples_for_eligibility,

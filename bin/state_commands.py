@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from ..config.rules import SelectionMode
 from ..protocol.errors import UnknownModelError
 from .exit_codes import DIFFERENCES
 from .figures import map_text, number, report_tables
@@ -82,17 +83,23 @@ def params_command(target: Target, as_json: bool, model_id: str, as_of: int | No
 @state_command("sample", "Rank the models by a Thompson sample.")
 @click.option("-n", "n", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Draws a model.")
 @click.option("--selection-id", help="Name of the selection; the same name draws the same numbers.")
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(SelectionMode)),
+    help="How to rank; default: as thompson_sampling.mode has it.",
+)
 @as_of_option
 def sample_command(
     target: Target,
     as_json: bool,
     n: int,
     selection_id: str | None,
+    mode: SelectionMode | None,
     as_of: int | None,
 ) -> None:
-    """Rank the models by a Thompson sample from their posteriors, highest first."""
+    """Rank the models by a Thompson sample from their posteriors, highest first, or in another mode."""
     with opened(target) as learner:
-        selection = learner.thompson_sample(n=n, as_of=as_of, selection_id=selection_id)
+        selection = learner.thompson_sample(n=n, as_of=as_of, selection_id=selection_id, mode=mode)
     emit(as_json, selection, *_selection_tables(selection))
 
 
@@ -249,6 +256,7 @@ def _selection_tables(selection: Selection) -> list[Table]:
     fields = [
         ("selection", selection.selection_id),
         ("seed", str(selection.seed)),
+        ("mode", selection.mode),
         ("as of", format_time_ns(selection.as_of)),
         *(("missing", model_id) for model_id in selection.missing),
         *(("ineligible", model_id) for model_id in selection.ineligible),

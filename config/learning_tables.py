@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-from .rules import Posterior, WeightPolicy
+from .rules import Posterior, SelectionMode, WeightPolicy
 
 __all__ = ["ThompsonSampling", "Thresholds", "Weights"]
 
@@ -129,10 +129,20 @@ class ThompsonSampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool,
         Meta(
             description="Whether selections draw. false: rank by posterior mean, nothing is drawn, and new "
-            "models are no longer explored. Right where every model is scored on everything, selected or not: there "
-            "following the mean loses less than drawing does.",
+            "models are no longer explored, whatever mode says or a selection asks for.",
         ),
     ] = True
+    mode: Annotated[
+        SelectionMode,
+        Meta(
+            description='How a selection ranks that does not say so itself. "thompson": by a draw from each posterior, '
+            "so that a model is selected as often as it is likely to be the best; right where only the selected "
+            'model\'s outcome is seen. "mean": by the posterior means; right where every model is scored on '
+            "everything, selected or not: there is nothing to explore, and following the mean loses less than drawing. "
+            '"top_two": as "thompson" half of the time, else a draw that another model leads; right where it is to be '
+            "found out which model is the best, and what is lost by selecting others meanwhile matters less.",
+        ),
+    ] = "thompson"
     posterior: Annotated[
         Posterior,
         Meta(

@@ -6,10 +6,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["LearnOn", "LearningRules", "PoolRules", "Posterior", "SizeRule", "WeightPolicy"]
+__all__ = ["LearnOn", "LearningRules", "PoolRules", "Posterior", "SelectionMode", "SizeRule", "WeightPolicy"]
 
 LearnOn = Literal["final", "proposed"]
 Posterior = Literal["half_life", "changepoint"]
+SelectionMode = Literal["thompson", "mean", "top_two"]
 SizeRule = Literal["confidence", "kelly"]
 WeightPolicy = Literal["accuracy", "posterior", "edge", "score"]
 
@@ -84,3 +85,5 @@ class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
     """Most that one outcome moves the log-wealth of the edge policy, either way."""
     posterior: Posterior = "half_life"
     """How evidence ages: it halves with event time, or a change-point filter says how far back it counts."""
+    selection_mode: SelectionMode = "thompson"
+    """How selections rank, unless they say so themselves."""

@@ -147,6 +147,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             kelly_fraction=self.sizing.kelly_fraction,
             outcome_log_wealth_max=self.weights.outcome_log_wealth_max,
             posterior=self.thompson_sampling.posterior,
+            selection_mode=self.thompson_sampling.mode,
         )
 
     def _relaxation_half_life_seconds(self) -> float:

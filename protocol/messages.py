@@ -66,6 +66,7 @@ __all__ = [
     "ResolutionStatus",
     "RestartReceipt",
     "Selection",
+    "SelectionMode",
     "ServerStatistics",
     "SignalBatch",
     "SignalDecision",
@@ -78,6 +79,7 @@ __all__ = [
 ]
 
 ResolutionStatus = Literal["proposed", "disputed", "final"]
+SelectionMode = Literal["thompson", "mean", "top_two"]
 MetadataValue = str | int | float | bool | None
 
 
@@ -198,7 +200,7 @@ class ModelSample(Struct, frozen=True, kw_only=True, gc=False):
 
     model_id: str
     sample: float
-    """The draw from Beta(alpha, beta) that ranks the model."""
+    """What ranks the model: a draw from its posterior, or in mode ``mean`` the mean of it."""
     alpha: float
     beta: float
     samples: tuple[float, ...] = ()
@@ -206,18 +208,23 @@ class ModelSample(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Selection(Struct, frozen=True, kw_only=True):
-    """A ranked Thompson sample, with all that is needed to compute it again."""
+    """The models ranked, by a Thompson sample unless another mode was asked for; with all that is needed to compute
+    it again."""
 
     selection_id: str
     seed: int
     as_of: int
     """Event time (ns) to which every posterior was decayed."""
     ranked: tuple[ModelSample, ...]
-    """Highest sample first; ties by model id."""
+    """Highest sample first; ties by model id. In mode ``top_two`` the first one's may be lower: see the mode."""
     missing: tuple[str, ...] = ()
     """Models that did not answer before the deadline, or have failed."""
     ineligible: tuple[str, ...] = ()
     """Models that are paused or have too few outcomes."""
+    mode: SelectionMode = "thompson"
+    """How they were ranked. ``thompson``: by a draw from each posterior; ``mean``: by the means of the posteriors, and
+    nothing was drawn, as asked for or because ``thompson_sampling.enabled`` is false; ``top_two``: in one half of the
+    selections as ``thompson``, in the other by draws that another model than that leads."""
 
 
 class SignalDecision(Struct, frozen=True, kw_only=True):

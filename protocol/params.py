@@ -15,12 +15,21 @@ import msgspec
 from msgspec import Meta, Struct
 
 from .limits import PROTOCOL_VERSION
-from .messages import Forecast, MarketResolved, MetadataValue, Prediction, ResolutionStatus, TradeOutcome
+from .messages import (
+    Forecast,
+    MarketResolved,
+    MetadataValue,
+    Prediction,
+    ResolutionStatus,
+    SelectionMode,
+    TradeOutcome,
+)
 from .values import (
     ID_EXPECTED,
     LABEL_EXPECTED,
     METADATA_EXPECTED,
     METADATA_VALUE_EXPECTED,
+    MODE_EXPECTED,
     MONEY_EXPECTED,
     PATH_EXPECTED,
     PAYOUTS_EXPECTED,
@@ -243,6 +252,7 @@ class Sample(Struct, frozen=True, kw_only=True):
     models: Ids | None = None
     selection_id: Id | None = None
     seed: Annotated[int, Meta(description="a whole number from 0 to 18446744073709551615")] | None = None
+    mode: Annotated[SelectionMode, Meta(description=f"{MODE_EXPECTED}, or nil")] | None = None
 
 
 class Pause(Struct, frozen=True, kw_only=True):

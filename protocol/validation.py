@@ -1,6 +1,6 @@
 """Checks of what enters: one function per input message, the same for a caller and for a socket.
 
-Those of single values are in :mod:`.values`; the three that arguments of calls need are found here, too.
+Those of single values are in :mod:`.values`; those that arguments of calls need are found here, too.
 
 Each returns the message, normalised where that loses nothing (an int confidence becomes a float, an
 aware ``datetime`` becomes nanoseconds, a decimal string becomes ``Decimal``), or raises
@@ -30,6 +30,7 @@ from .values import (
     check_id,
     check_label,
     check_metadata,
+    check_mode,
     check_money,
     check_path,
     check_probability,
@@ -46,6 +47,7 @@ __all__ = [
     "check_id",
     "check_input",
     "check_market_resolved",
+    "check_mode",
     "check_outcomes",
     "check_path",
     "check_prediction",

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, get_args
 import msgspec
 
 from .errors import InvalidValueError
-from .messages import ResolutionStatus
+from .messages import ResolutionStatus, SelectionMode
 from .wording import alternatives, shown
 
 __all__ = [
@@ -27,6 +27,8 @@ __all__ = [
     "METADATA_BYTES_MAX",
     "METADATA_EXPECTED",
     "METADATA_VALUE_EXPECTED",
+    "MODES",
+    "MODE_EXPECTED",
     "MONEY_DIGITS_MAX",
     "MONEY_EXPECTED",
     "PATH_BYTES_MAX",
@@ -45,6 +47,7 @@ __all__ = [
     "check_id",
     "check_label",
     "check_metadata",
+    "check_mode",
     "check_money",
     "check_path",
     "check_probability",
@@ -90,6 +93,8 @@ METADATA_EXPECTED: Final = "a map of strings to strings, numbers, booleans or ni
 METADATA_VALUE_EXPECTED: Final = "a string, a number, a boolean or nil"
 STATUSES: Final[tuple[str, ...]] = get_args(ResolutionStatus)
 STATUS_EXPECTED: Final = alternatives(STATUSES)
+MODES: Final[tuple[SelectionMode, ...]] = get_args(SelectionMode)
+MODE_EXPECTED: Final = alternatives(MODES)
 
 
 def check_id(field: str, value: object) -> str:
@@ -100,6 +105,19 @@ def check_id(field: str, value: object) -> str:
 def check_text(field: str, value: object) -> str:
     """Return a free text of at most 1024 bytes without control characters; may be empty."""
     return "" if value == "" else _text(field, value, TEXT_BYTES_MAX, TEXT_EXPECTED)
+
+
+def check_mode(field: str, value: object) -> SelectionMode | None:
+    """Return the mode of a selection; None stays.
+
+    >>> check_mode("mode", "mean")
+    'mean'
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in MODES:
+        raise InvalidValueError(field, value, f"{MODE_EXPECTED}, or nothing for the default")
+    return exact(value)  # pyright: ignore[reportReturnType]  # one of them
 
 
 def check_path(field: str, value: object) -> str:

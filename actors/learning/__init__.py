@@ -24,6 +24,7 @@ where they enter.
 :mod:`.draws`          Thompson draws that anyone can compute again
 :mod:`.beta_logit`     the Beta distribution on the logit axis, for integration
 :mod:`.selection`      ranking, and the exact probability of being best
+:mod:`.top_two`        the second best first, half of the time
 :mod:`.pnl`            profit and loss, exact
 :mod:`.skill`          better than a reference by how much
 :mod:`.pooling`        one probability from many models, and each model's share in it

@@ -51,6 +51,7 @@ __all__ = [
     "beta_draws",
     "draw_key",
     "few_beta_draws",
+    "later_seeds",
     "mixture_draw",
     "mixture_draws",
     "stream_of",
@@ -113,6 +114,16 @@ def stream_seeds(key: bytes, streams: Streams) -> Seeds:
     [[4606503042758015280], [13773704586888953681]]
     """
     return streams ^ np.frombuffer(key, dtype=_WORD)[:, None]
+
+
+def later_seeds(seeds: Seeds, draws: int) -> Seeds:
+    """Where generators begin for what is otherwise draw ``draws`` of each.
+
+    >>> seeds = stream_seeds(draw_key(7, "s-1"), streams_of([stream_of("elo")]))
+    >>> beta_draws(later_seeds(seeds, 1), [3.0], [1.0], 1).round(6).tolist()
+    [[0.720114]]
+    """
+    return advanced(seeds, np.array([draws], dtype=np.uint64) * _DRAW_WORDS)
 
 
 def beta_draws(seeds: Seeds, alphas: Sequence[float], betas: Sequence[float], n: int) -> Floats:

@@ -19,6 +19,7 @@ from ..messages import (
     Receipt,
     RestartReceipt,
     Selection,
+    SelectionMode,
     SignalDecision,
     TradeOutcome,
 )
@@ -153,9 +154,10 @@ class Batch:
         models: Iterable[str] | None = None,
         selection_id: str | None = None,
         seed: int | None = None,
+        mode: SelectionMode | None = None,
     ) -> Reply[Selection]:
         """As the client's."""
-        params = sample_params(n, as_of=as_of, models=models, selection_id=selection_id, seed=seed)
+        params = sample_params(n, as_of=as_of, models=models, selection_id=selection_id, seed=seed, mode=mode)
         return self._add(requests.thompson_sample(params))
 
     def models(self, *, as_of: int | datetime | None = None) -> Reply[list[ModelSummary]]:

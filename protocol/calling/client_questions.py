@@ -18,6 +18,7 @@ from ..messages import (
     PoolReport,
     Prediction,
     Selection,
+    SelectionMode,
     VerifyReport,
 )
 from . import requests
@@ -62,19 +63,21 @@ class ClientQuestions(ClientCalls):
         models: Iterable[str] | None = None,
         selection_id: str | None = None,
         seed: int | None = None,
+        mode: SelectionMode | None = None,
         timeout: float | None = None,
     ) -> Selection:
         """Draw from every eligible model's posterior and rank, highest first.
 
         With the ``selection_id``, ``seed`` and ``as_of`` that the result carries, and the same outcomes
-        recorded, the same call gives the same draws. Models that did not answer the daemon within its
+        recorded, the same call gives the same draws. ``mode`` is another way to rank than the daemon's
+        ``thompson_sampling.mode``. Models that did not answer the daemon within its
         ``thompson_sampling.gather_deadline_ms`` are ``missing``.
 
         Raises:
-            InvalidValueError: ``n``, ``selection_id`` or ``seed`` is out of range.
+            InvalidValueError: ``n``, ``selection_id`` or ``seed`` is out of range, or there is no such mode.
 
         """
-        params = sample_params(n, as_of=as_of, models=models, selection_id=selection_id, seed=seed)
+        params = sample_params(n, as_of=as_of, models=models, selection_id=selection_id, seed=seed, mode=mode)
         return self._ask(requests.thompson_sample(params), timeout)
 
     def thompson_sample_nowait(
@@ -85,9 +88,10 @@ class ClientQuestions(ClientCalls):
         models: Iterable[str] | None = None,
         selection_id: str | None = None,
         seed: int | None = None,
+        mode: SelectionMode | None = None,
     ) -> Reply[Selection]:
         """The same without waiting."""
-        params = sample_params(n, as_of=as_of, models=models, selection_id=selection_id, seed=seed)
+        params = sample_params(n, as_of=as_of, models=models, selection_id=selection_id, seed=seed, mode=mode)
         return self._start(requests.thompson_sample(params))
 
     def thompson_sample_batch(

@@ -33,6 +33,7 @@ from ..messages import (
     Receipt,
     RestartReceipt,
     Selection,
+    SelectionMode,
     SignalDecision,
     SnapshotReceipt,
     TradeOutcome,
@@ -44,6 +45,7 @@ from ..validation import (
     check_forecast,
     check_id,
     check_market_resolved,
+    check_mode,
     check_outcomes,
     check_path,
     check_prediction,
@@ -194,6 +196,7 @@ class SampleParams(Struct, array_like=True, frozen=True):
     models: list[str] | None = None
     selection_id: str | None = None
     seed: int | None = None
+    mode: SelectionMode | None = None
 
 
 def sample_params(
@@ -203,6 +206,7 @@ def sample_params(
     models: Iterable[str] | None = None,
     selection_id: str | None = None,
     seed: int | None = None,
+    mode: SelectionMode | None = None,
 ) -> SampleParams:
     """The params of ``thompson_sample``, checked."""
     if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n < 2**31:
@@ -218,6 +222,7 @@ def sample_params(
         models=None if models is None else _ids("models", models),
         selection_id=None if selection_id is None else check_id("selection_id", selection_id),
         seed=seed,
+        mode=check_mode("mode", mode),
     )
 
 

@@ -15,6 +15,7 @@ from ..messages import (
     ModelSummary,
     PoolReport,
     Prediction,
+    SelectionMode,
     Statistics,
     VerifyReport,
 )
@@ -61,6 +62,7 @@ class Backend(Protocol):
         models: Iterable[str] | None = None,
         selection_id: str | None = None,
         seed: int | None = None,
+        mode: SelectionMode | None = None,
     ) -> Pending:
         """A selection."""
         ...

@@ -164,6 +164,7 @@ def _sampling(session: Taking, params: p.Sample) -> Callable[[], Pending]:
         models=params.models,
         selection_id=params.selection_id,
         seed=params.seed,
+        mode=params.mode,
     )
 
 

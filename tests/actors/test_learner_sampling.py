@@ -13,7 +13,7 @@ from time import monotonic
 
 import pytest
 
-from handicapper.actors import Learner, selector
+from handicapper.actors import Learner, ranking
 from handicapper.config import ThompsonSampling
 from handicapper.protocol.errors import InvalidValueError
 
@@ -174,11 +174,10 @@ def test_thompson_sample_without_time_for_all_draws_names_those_not_drawn_for(
 ) -> None:
     """Two draws a look, three that are made however late it is: two models have theirs, in the order of names."""
     whole = taught.thompson_sample(2, as_of=AT, selection_id="s")
-    monkeypatch.setattr(selector, "DRAWS_A_LOOK", 2)
-    monkeypatch.setattr(selector, "LATE_DRAWS_MAX", 3)
+    monkeypatch.setattr(ranking, "DRAWS_A_LOOK", 2)
+    monkeypatch.setattr(ranking, "LATE_DRAWS_MAX", 3)
     assert taught.thompson_sample(2, as_of=AT, selection_id="s", timeout=DEADLINE_SECONDS) == whole
-    begun = iter([monotonic()])
-    monkeypatch.setattr(selector, "monotonic", lambda: next(begun, monotonic() + 2 * DEADLINE_SECONDS))
+    monkeypatch.setattr(ranking, "monotonic", lambda: monotonic() + 2 * DEADLINE_SECONDS)
     selection = taught.thompson_sample(2, as_of=AT, selection_id="s", timeout=DEADLINE_SECONDS)
     assert selection.missing == ("c",)
     assert selection.ranked == tuple(s for s in whole.ranked if s.model_id != "c")
@@ -239,6 +238,103 @@ def test_thompson_sample_with_sampling_disabled_ranks_by_posterior_mean(open_lea
     assert selection == learner.thompson_sample(n=2, as_of=AT, selection_id=selection.selection_id)
 
 
+def test_thompson_sample_by_mean_draws_nothing_and_says_so(open_learner: Open) -> None:
+    """Asked for, set, or left over by sampling that is disabled: the same ranking."""
+    set_so = ThompsonSampling(mode="mean")
+    learners = [
+        open_learner(f"{number}", settings=small_settings(thompson_sampling=sampling))
+        for number, sampling in enumerate((ThompsonSampling(), set_so, ThompsonSampling(enabled=False)))
+    ]
+    for learner in learners:
+        for place, model in enumerate("abc"):
+            learner.record_outcomes(outcome(place * 100 + n, model, right=n < 3 * place) for n in range(10))
+    asked = learners[0].thompson_sample(2, as_of=AT, selection_id="s", mode="mean")
+    assert asked.mode == "mean"
+    assert [s.model_id for s in asked.ranked] == ["c", "b", "a"]
+    assert all(s.samples == (s.sample, s.sample) for s in asked.ranked)
+    assert all(s.sample == s.alpha / (s.alpha + s.beta) for s in asked.ranked)
+    assert learners[1].thompson_sample(2, as_of=AT, selection_id="s") == asked
+    assert learners[2].thompson_sample(2, as_of=AT, selection_id="s", mode="top_two") == asked
+    drawn = learners[1].thompson_sample(2, as_of=AT, selection_id="s", mode="thompson")
+    assert drawn == learners[0].thompson_sample(2, as_of=AT, selection_id="s")
+    assert drawn.mode == "thompson"
+
+
+def test_top_two_equals_the_published_recipe(taught: Learner) -> None:
+    """Written out with the standard library: a coin, then rounds of new draws until another model leads."""
+    means = taught.thompson_sample(as_of=AT, mode="mean").ranked
+    posteriors = {sample.model_id: (sample.alpha, sample.beta) for sample in means}
+    challenged = 0
+    for number in range(12):
+        name = f"t{number}"
+        selection = taught.thompson_sample(as_of=AT, selection_id=name, seed=42, mode="top_two")
+
+        def round_of(index: int, name: str = name) -> dict[str, float]:
+            return {model: _draw(42, name, model, index, *posteriors[model]) for model in "abc"}
+
+        draws = round_of(0)
+        leader = max(draws, key=draws.__getitem__)
+        key = blake2b(f"42:{name}".encode(), digest_size=16).digest()
+        if _word(int.from_bytes(key[:8], "little"), 0) >= 2**63:
+            challenged += 1
+            rounds = (round_of(2**32 + r) for r in range(16))
+            draws = next(drawn for drawn in rounds if max(drawn, key=drawn.__getitem__) != leader)
+        assert [s.model_id for s in selection.ranked] == sorted(draws, key=lambda model: -draws[model])
+        assert {s.model_id: s.sample for s in selection.ranked} == pytest.approx(draws, rel=1e-9)
+        assert selection.mode == "top_two"
+        several = taught.thompson_sample(3, as_of=AT, selection_id=name, seed=42, mode="top_two")
+        assert [s.model_id for s in several.ranked] == [s.model_id for s in selection.ranked]
+        assert all(s.sample == s.samples[0] for s in several.ranked)
+    assert 0 < challenged < 12
+
+
+def test_top_two_puts_the_runner_up_of_a_sure_leader_first_in_half_of_the_selections(
+    open_learner: Open,
+) -> None:
+    """No round of 16 has another leader: the next best of the last one is first, and all others keep their rank."""
+    learner = open_learner(settings=small_settings(decay_half_life_hours=float("inf")))
+    learner.record_outcomes(outcome(n, "sure") for n in range(3_000))
+    for place, model in enumerate("abc"):
+        learner.record_outcomes(outcome(3_000 + 900 * place + n, model, right=n < 60) for n in range(600))
+    firsts = []
+    for number in range(100):
+        ranked = learner.thompson_sample(as_of=AT, selection_id=f"{number}", mode="top_two").ranked
+        firsts.append(ranked[0].model_id)
+        samples = [s.sample for s in ranked if s.model_id != "sure"]
+        assert samples == sorted(samples, reverse=True)
+        assert ranked[0 if firsts[-1] == "sure" else 1].model_id == "sure"
+    # Binomial(100, 1/2): a deviation of 5; four of them.
+    assert abs(firsts.count("sure") - 50) <= 20
+
+
+def test_top_two_of_change_points_is_the_same_however_many_are_asked_of_it(open_learner: Open) -> None:
+    changing = ThompsonSampling(posterior="changepoint", mode="top_two", seed=3)
+    learner = open_learner(settings=small_settings(thompson_sampling=changing))
+    for place, model in enumerate("abc"):
+        teach(learner, model, range(place * 100, place * 100 + 40 + place))
+    leaders = set()
+    for number in range(20):
+        one = learner.thompson_sample(as_of=AT, selection_id=f"{number}")
+        assert one == learner.thompson_sample(as_of=AT, selection_id=f"{number}")
+        several = learner.thompson_sample(4, as_of=AT, selection_id=f"{number}")
+        assert [(s.model_id, s.sample) for s in several.ranked] == [
+            (s.model_id, s.sample) for s in one.ranked
+        ]
+        leaders.add(one.ranked[0].model_id)
+    assert len(leaders) > 1
+
+
+def test_selection_mode_set_is_kept_by_a_directory_opened_without_settings(
+    open_learner: Open, tmp_path: Path
+) -> None:
+    learner = open_learner(settings=small_settings(thompson_sampling=ThompsonSampling(mode="mean")))
+    teach(learner, "a", range(5))
+    learner.close()
+    with Learner(tmp_path / "state") as again:
+        assert again.thompson_sample().mode == "mean"
+        assert again.settings.thompson_sampling.mode == "mean"
+
+
 def test_thompson_sample_prefers_the_better_model_in_proportion_to_the_evidence(learner: Learner) -> None:
     """Beta(9, 3) against Beta(3, 9): P(best) = 0.993…, so 400 independent draws name the better one
     397 times on average with a deviation of 1.7; five deviations are 9."""
@@ -264,6 +360,8 @@ def test_thompson_sample_prefers_the_better_model_in_proportion_to_the_evidence(
         {"seed": 2**64},
         {"selection_id": ""},
         {"as_of": "now"},
+        {"mode": "best"},
+        {"mode": 1},
     ],
     ids=str,
 )

@@ -111,6 +111,10 @@ def test_sample_of_the_same_selection_is_the_same(capsys):
     assert all(len(model["samples"]) == 4 for model in first["ranked"])
     samples = [model["sample"] for model in first["ranked"]]
     assert samples == sorted(samples, reverse=True)
+    assert first["mode"] == "thompson"
+    followed = told(capsys, *arguments, "--mode", "mean")
+    assert followed["mode"] == "mean"
+    assert all(len(set(model["samples"])) == 1 for model in followed["ranked"])
     assert "rank" in shown(capsys, *arguments)
 
 

@@ -169,6 +169,9 @@ IN_ORDER: list[Callable[[Any], Any]] = [
         as_of=datetime(2024, 5, 1, tzinfo=UTC), models=["m", "zz"], selection_id="s"
     ),
     lambda on: on.thompson_sample(seed=2**64),
+    lambda on: on.thompson_sample(2, as_of=LATER, selection_id="s", mode="mean"),
+    lambda on: on.thompson_sample(as_of=LATER, selection_id="s", seed=1, mode="top_two"),
+    lambda on: on.thompson_sample(mode="best"),
     lambda on: on.combine("k100", as_of=LATER),
     lambda on: on.combine(predictions=FORECASTS, as_of=LATER),
     lambda on: on.combine(),

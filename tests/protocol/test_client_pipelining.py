@@ -63,7 +63,7 @@ def test_calls_of_a_batch_take_effect_in_order_and_each_has_its_own_result(clien
             batch.record_prediction(prediction(2)),
             batch.record_outcome(outcome(3, "n")),
             batch.get_adaptive_params("m"),
-            batch.thompson_sample(2, models=["m"]),
+            batch.thompson_sample(2, models=["m"], mode="mean"),
             batch.models(),
             batch.reset("n", "anew"),
             batch.ping(),
