@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from ..protocol.wording import shown
 from .records import encode, seal
 from .runtime.actor import PooledActor
 from .runtime.future import LeanFuture
@@ -88,7 +89,7 @@ class ModelActor(PooledActor):
             return key, seal(key, encode(self.state.to_record()))
         if kind is FoldAgain:
             return self._fold_again(message)
-        raise TypeError(f"a model cannot handle {message!r:.200}")
+        raise TypeError(f"a model cannot handle {shown(message)}")
 
     def _fold_again(self, message: FoldAgain) -> None:
         """Have this actor replaced by a rebuilt one, which is handed the message again and answers it."""

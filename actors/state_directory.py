@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..protocol.errors import SettingsError, StateDamagedError, StateError, StateLockedError, StateSchemaError
+from ..protocol.wording import shown
 from .destination import is_partial, sync_directory
 from .records import SCHEMA_VERSION
 
@@ -107,7 +108,7 @@ class Marker(msgspec.Struct):
     product: str = "handicapper"
 
 
-UNFINISHED_SCHEMA: Final = 0
+UNFINISHED_SCHEMA: Final = -1
 """Of a copy that is being made: no release opens it, and this one says what it is."""
 
 
@@ -245,8 +246,8 @@ class StateDirectory:
         if made_with is not None and given and made_with != wanted:
             raise SettingsError(
                 [
-                    f"persistence.db_table was {wanted!r}, but {self.path} was made with {made_with!r}; "
-                    f"set it to {made_with!r}, or use another directory"
+                    f"persistence.db_table was {shown(wanted)}, but {self.path} was made with {shown(made_with)}; "
+                    f"set it to {shown(made_with)}, or use another directory"
                 ]
             )
         return made_with or wanted
