@@ -15,6 +15,7 @@ from .verify import verify_state
 from .watching import (
     ActorRecovered,
     ActorStuck,
+    DriftDetected,
     LearnerEvent,
     ModelFailed,
     ModelPaused,
@@ -27,6 +28,7 @@ from .watching import (
 __all__ = [
     "ActorRecovered",
     "ActorStuck",
+    "DriftDetected",
     "Learner",
     "LearnerEvent",
     "ModelFailed",

@@ -35,7 +35,7 @@ from .state.entries import RulesInForce
 from .state_directory import StateDirectory
 from .supervisor import SupervisorActor
 from .vigil import Vigil
-from .watching import Watchers
+from .watching import Watchers, telling_of_drift
 
 __all__ = ["Engine"]
 
@@ -98,7 +98,12 @@ class Engine(Sending):
         ]
         self.timers = Timers(clock, name="handicapper-timers")
         self._started: list[PooledRef[Any]] = []
-        self.roster = Roster(self.pool, settings.limits.mailbox_messages_max, self._model_failed)
+        self.roster = Roster(
+            self.pool,
+            settings.limits.mailbox_messages_max,
+            self._model_failed,
+            telling_of_drift(self.watchers),
+        )
         try:
             self._start(create, accept_loss)
         except BaseException:

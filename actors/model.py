@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from ..protocol.wording import shown
+from .learning.changepoint import Change, packed_change
 from .records import encode, seal
 from .runtime.actor import PooledActor
 from .runtime.future import LeanFuture
 from .state import views
 from .state.delivery import Delivery
 from .state.learners import LearnerState
+from .state.statistics import LearnedStatistics
 
 __all__ = [
     "AskGate",
@@ -24,8 +26,12 @@ __all__ = [
     "FoldAgain",
     "HistoryTooShortError",
     "ModelActor",
+    "OnChange",
     "Signal",
 ]
+
+
+OnChange: TypeAlias = Callable[[str, Change], object]
 
 
 class HistoryTooShortError(Exception):
@@ -76,16 +82,20 @@ class FoldAgain:
 class ModelActor(PooledActor):
     """A thin shell around a :data:`LearnerState`: a model's, or the pool's."""
 
-    def __init__(self, state: Any) -> None:
+    def __init__(self, state: Any, on_change: OnChange | None = None) -> None:
         super().__init__()
         self.state: LearnerState = state
+        self._on_change = on_change
 
     def on_receive(self, message: Any) -> Any:
         """Fold a delivery, or answer a question."""
         kind = type(message)
         if kind is Delivery:
+            before = self._changes()
             if self.state.apply(message.events, message.seq):
                 raise HistoryTooShortError(self.state.model_id)
+            if before is not self._changes() and self._on_change is not None:
+                self._tell_change(before, self._on_change)
             return None
         if kind is AskView:
             return message.view(self.state, message.as_of)
@@ -101,6 +111,17 @@ class ModelActor(PooledActor):
         if kind is FoldAgain:
             return self._fold_again(message)
         raise TypeError(f"a model cannot handle {shown(message)}")
+
+    def _changes(self) -> bytes | None:
+        now = self.state.now
+        return now.changes if isinstance(now, LearnedStatistics) else None
+
+    def _tell_change(self, before: bytes | None, told: OnChange) -> None:
+        """Tell of the newest change point, unless what was known before knew it, or a later one."""
+        change = packed_change(self._changes())
+        known = packed_change(before)
+        if change is not None and (known is None or change.detected_ns > known.detected_ns):
+            told(self.state.model_id, change)
 
     def _fold_again(self, message: FoldAgain) -> None:
         """Have this actor replaced by a rebuilt one, which is handed the message again and answers it."""

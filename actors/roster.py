@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
-from .model import BroughtBackActor, ModelActor
+from .model import BroughtBackActor, ModelActor, OnChange
 from .runtime.dispatcher import Dispatcher
 from .runtime.failure import Failure
 from .runtime.future import LeanFuture
@@ -40,11 +40,17 @@ class Roster:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, messages_max: int, on_failure: Callable[[Failure], Any]
+        self,
+        dispatcher: Dispatcher,
+        messages_max: int,
+        on_failure: Callable[[Failure], Any],
+        on_change: OnChange | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._messages_max = messages_max
         self._on_failure = on_failure
+        self.on_change = on_change
+        """Called, in a model's turn, with a change point it found."""
         self.refs: dict[str, ModelRef] = {}
         self.failed: dict[str, str] = {}
         """Models given up, with the reason."""
@@ -72,6 +78,7 @@ class Roster:
         ref = kind.start_on(
             self._dispatcher,
             state,
+            self.on_change,
             name=actor_name(state.model_id),
             messages_max=self._messages_max,
             on_failure=self._on_failure,

@@ -22,12 +22,15 @@ from pykka._envelope import Envelope
 
 from ..protocol.messages import ModelSample, Selection
 from ..protocol.wording import shown
+from .learning.changepoint import Mixture
 from .learning.draws import (
     Seeds,
     Streams,
     beta_draws,
     draw_key,
     few_beta_draws,
+    mixture_draw,
+    mixture_draws,
     stream_of,
     stream_seeds,
     streams_of,
@@ -236,7 +239,7 @@ def _selection(message: Select, lineup: Lineup, asked: Asked, key: bytes, deadli
 
 
 def _ranked(
-    lineup: Lineup, arms: list[tuple[float, float, bool]], key: bytes, n: int, deadline: float
+    lineup: Lineup, arms: list[tuple[float, float, bool | Mixture]], key: bytes, n: int, deadline: float
 ) -> tuple[ModelSample, ...]:
     """The models with their draws, in the order of their rank; of the first ones only, if there is no time for all."""
     if not arms:
@@ -248,12 +251,21 @@ def _ranked(
     else:
         draws = _draws(stream_seeds(key, lineup.words), alphas, betas, n, deadline)
         first, rows = draws[:, 0].tolist(), draws.tolist() if n > 1 else None
-    if not all(sampled):
+    if sampled.count(True) < len(sampled):
         for place in range(len(first)):
-            if not sampled[place]:
-                first[place] = beta_mean(alphas[place], betas[place])
-                if rows is not None:
-                    rows[place] = [first[place]] * n
+            sampling = sampled[place]
+            if sampling is True:
+                continue
+            if sampling is False:
+                row = [beta_mean(alphas[place], betas[place])] * n
+            elif n == 1:
+                row = [mixture_draw(key, lineup.streams[place], sampling)]
+            else:
+                seeds = stream_seeds(key, streams_of(lineup.streams[place : place + 1]))
+                row = mixture_draws(seeds, [sampling], n)[0].tolist()
+            first[place] = row[0]
+            if rows is not None:
+                rows[place] = row
     if rows is None:
         samples = [
             ModelSample(model_id=name, sample=sample, alpha=alpha, beta=beta)

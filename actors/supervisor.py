@@ -188,7 +188,7 @@ class SupervisorActor(PooledActor):
             poison.append,
         )
         set_aside(_cell(failure).scheduler.dead_letters, model_id, poison, max(failure.attempts, 1))
-        failure.resume(retry=restart.retry, actor=ModelActor(state))
+        failure.resume(retry=restart.retry, actor=ModelActor(state, self._roster.on_change))
         _log.info(
             "model rebuilt",
             model=public_name(model_id),

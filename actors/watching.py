@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from .learning.changepoint import Change
 from .log import get_logger
 from .state.delivery import Delivery
 from .state.entries import PauseModel, ResetModel, ResumeModel
@@ -17,6 +18,7 @@ from .state.pool_row import POOL_ID
 __all__ = [
     "ActorRecovered",
     "ActorStuck",
+    "DriftDetected",
     "LearnerEvent",
     "Listener",
     "ModelFailed",
@@ -27,6 +29,7 @@ __all__ = [
     "ParametersTouched",
     "Watchers",
     "event_of",
+    "telling_of_drift",
     "touched",
 ]
 
@@ -74,6 +77,20 @@ class ModelFailed(Struct, frozen=True):
     reason: str
 
 
+class DriftDetected(Struct, frozen=True):
+    """A model's hit rate has changed, by the change-point policy (of several in one batch of inputs: the newest)."""
+
+    model_id: str
+    changed_at: int
+    """Event time in ns: half of the probability lies before."""
+    detected_at: int
+    """Event time of the outcome that settled it."""
+    before: float
+    """Hit rate before the change, and as of the detection after it."""
+    after: float
+    probability: float
+
+
 class ActorStuck(Struct, frozen=True):
     """An actor's handler does not return, or an event loop gives no sign of life."""
 
@@ -100,6 +117,7 @@ LearnerEvent = (
     | ModelReset
     | ModelRestarted
     | ModelFailed
+    | DriftDetected
     | ActorStuck
     | ActorRecovered
 )
@@ -135,6 +153,24 @@ class Watchers:
                 listener(event)
             except Exception as error:  # noqa: BLE001  # the listener's fault is not the actor's that tells
                 _log.error("listener raised", told=type(event).__name__, error=repr(error), exc_info=True)
+
+
+def telling_of_drift(watchers: Watchers) -> Callable[[str, Change], None]:
+    """What a model calls with a change point it found: logs it and tells the watchers."""
+
+    def told(model_id: str, change: Change) -> None:
+        event = DriftDetected(model_id, *change)
+        _log.warning(
+            "drift",
+            model=model_id,
+            changed_at=event.changed_at,
+            before=event.before,
+            after=event.after,
+            probability=event.probability,
+        )
+        watchers.tell(event)
+
+    return told
 
 
 def touched(deliveries: list[tuple[str, Delivery]]) -> frozenset[str]:

@@ -6,9 +6,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["LearnOn", "LearningRules", "PoolRules", "SizeRule", "WeightPolicy"]
+__all__ = ["LearnOn", "LearningRules", "PoolRules", "Posterior", "SizeRule", "WeightPolicy"]
 
 LearnOn = Literal["final", "proposed"]
+Posterior = Literal["half_life", "changepoint"]
 SizeRule = Literal["confidence", "kelly"]
 WeightPolicy = Literal["accuracy", "posterior", "edge", "score"]
 
@@ -81,3 +82,5 @@ class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
     """Share of Kelly's stake, in (0, 1]."""
     outcome_log_wealth_max: float = 0.25
     """Most that one outcome moves the log-wealth of the edge policy, either way."""
+    posterior: Posterior = "half_life"
+    """How evidence ages: it halves with event time, or a change-point filter says how far back it counts."""

@@ -146,6 +146,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             size_rule=self.sizing.rule,
             kelly_fraction=self.sizing.kelly_fraction,
             outcome_log_wealth_max=self.weights.outcome_log_wealth_max,
+            posterior=self.thompson_sampling.posterior,
         )
 
     def _relaxation_half_life_seconds(self) -> float:

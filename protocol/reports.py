@@ -17,6 +17,7 @@ __all__ = [
     "BackupReceipt",
     "CalibrationBin",
     "CalibrationReport",
+    "ChangeReport",
     "ConfigReply",
     "DaemonStatistics",
     "DeadLetter",
@@ -58,6 +59,19 @@ class CalibrationReport(Struct, frozen=True, kw_only=True):
     brier_uncertainty: float | None
     log_loss: float | None
     bins: tuple[CalibrationBin, ...] = ()
+
+
+class ChangeReport(Struct, frozen=True, kw_only=True):
+    """A change point of a model's hit rate."""
+
+    changed_at: int
+    """Event time in ns: half of the probability lies before."""
+    detected_at: int
+    """Event time of the outcome that settled it."""
+    before: float
+    """Hit rate before the change, and as of the detection after it."""
+    after: float
+    probability: float
 
 
 class ModelReport(Struct, frozen=True, kw_only=True):
@@ -127,6 +141,8 @@ class ModelReport(Struct, frozen=True, kw_only=True):
     right before its outcome was learned, which may be later than when it was stated. None: recalibration is off."""
     log_wealth: float | None = None
     """Decayed log-wealth of the bettor of the ``edge`` policy; None under another policy."""
+    last_change: ChangeReport | None = None
+    """The newest change that was detected; None: none was, or the posterior is not of change points."""
 
 
 class ModelSummary(Struct, frozen=True, kw_only=True):

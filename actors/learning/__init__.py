@@ -10,6 +10,7 @@ where they enter.
 :mod:`.ema`            accuracy that forgets per outcome
 :mod:`.decay`          sums that halve with event time, in any order of arrival
 :mod:`.posterior`      Beta posterior of the hit rate, from two such sums
+:mod:`.changepoint`    how long a hit rate has been what it is, and what it is
 :mod:`.calibration`    reliability bins, signed, expected and maximum calibration error
 :mod:`.scores`         Brier and log loss, Murphy's decomposition
 :mod:`.threshold`      the adaptive threshold, its relaxation and its walls

@@ -15,6 +15,8 @@ The recipe, for any language:
    words from ``32·i`` on, ``G_α`` of the first generator and ``G_β`` of the second.
 4. A shape ``a`` below 1 is drawn as ``a + 1`` and multiplied by ``u^(1/a)``, of the uniform of word ``32·i + 30``; a
    draw with such a shape is formed of logarithms, because the factors may underflow.
+5. A draw from a mixture of Betas is one from the Beta that the uniform of word ``32·i + 31`` of the first generator
+   picks (see :mod:`.changepoint`).
 
 Over the models of one selection, and over the selections of one model, generators begin at random, as BLAKE2b has
 it. What is left for SplitMix64's finalizer to break is that the four beginnings of two models in two selections,
@@ -39,8 +41,9 @@ from typing import TypeAlias
 import numpy as np
 from scipy.special import expit
 
+from .changepoint import Mixture
 from .gamma import gamma_variate, gamma_variates
-from .splitmix import Floats, Words, advanced, constant, uniforms_of, words
+from .splitmix import CELL, Floats, Words, advanced, constant, uniforms_of, word, words
 
 __all__ = [
     "Seeds",
@@ -48,6 +51,8 @@ __all__ = [
     "beta_draws",
     "draw_key",
     "few_beta_draws",
+    "mixture_draw",
+    "mixture_draws",
     "stream_of",
     "stream_seeds",
     "streams_of",
@@ -63,6 +68,7 @@ _WORD = np.dtype("<u8")
 _words_of = Struct("<2Q").unpack
 _DRAW_WORDS = np.uint64(32)
 _EXPONENT_WORD = 30
+_PICK_WORD = 31
 _N_ONE = constant(1.0)
 
 
@@ -139,6 +145,34 @@ def _small_draws(seeds: Seeds, shapes: Floats, gammas: Floats) -> Floats:
     powers = np.where(shapes < 1.0, np.log(uniforms_of(words(seeds, _EXPONENT_WORD))) / shapes, 0.0)
     alpha, beta = np.log(gammas) + powers
     return expit(alpha - beta)
+
+
+def mixture_draws(seeds: Seeds, mixtures: Sequence[Mixture], n: int) -> Floats:
+    """``n`` draws from the mixture of each model, a row each: the uniform of word ``32·i + 31`` of the first generator
+    picks the Beta that draw ``i`` is of.
+
+    >>> from .changepoint import ChangePointFilter
+    >>> seeds = stream_seeds(draw_key(7, "s-1"), streams_of([stream_of("glicko")]))
+    >>> mixture_draws(seeds, [ChangePointFilter().mixture(0)], 2).round(6).tolist()
+    [[0.198517, 0.030402]]
+    """
+    each = advanced(seeds[..., None], np.arange(n, dtype=np.uint64) * _DRAW_WORDS)
+    picks = uniforms_of(words(each[0], _PICK_WORD)).tolist()
+    picked = [mixture.component(u) for mixture, row in zip(mixtures, picks, strict=True) for u in row]
+    alphas, betas = zip(*picked, strict=True)
+    return beta_draws(each.reshape(2, -1), alphas, betas, 1).reshape(-1, n)
+
+
+def mixture_draw(key: bytes, stream: bytes, mixture: Mixture) -> float:
+    """The first of :func:`mixture_draws` for one model, in the selection of ``key``: the same number, sooner.
+
+    >>> from .changepoint import ChangePointFilter
+    >>> round(mixture_draw(draw_key(7, "s-1"), stream_of("glicko"), ChangePointFilter().mixture(0)), 6)
+    0.198517
+    """
+    picked = word(_words_of(stream)[0] ^ _words_of(key)[0], _PICK_WORD)
+    alpha, beta = mixture.component(((picked >> 11) | 1) * CELL)
+    return few_beta_draws(key, (stream,), (alpha,), (beta,))[0]
 
 
 def few_beta_draws(

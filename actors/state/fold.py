@@ -13,6 +13,7 @@ from typing import Final
 from ...config.settings import LearningRules
 from ..learning.calibration import FIELDS
 from ..learning.scores import LOG_LOSS_CLIP, brier_loss, log_loss
+from .changing import fold_changes
 from .edge import Edge, fold_edge
 from .history import ROW_BYTES, History, Row, unpack_lesson
 from .recalibrating import Recalibration, fold_recalibration
@@ -34,6 +35,8 @@ def fold_rows(
     taught = s.n
     _fold_evidence(s, rows, rules)
     _fold_calibration(s, rows)
+    if s.changes is not None:
+        s.changes = fold_changes(s.changes, rows, rules)
     errors = confidences = None
     if s.recalibration is not None:
         confidences, errors = fold_recalibration(s.recalibration, rows, rules)

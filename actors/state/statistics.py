@@ -53,6 +53,8 @@ class LearnedStatistics(Struct, array_like=True):
     """None: the rules do not ask for it."""
     edge: Edge | None = None
     """Likewise."""
+    changes: bytes | None = None
+    """A ``ChangePointFilter``, packed; empty before the first outcome, None: the rules do not ask for it."""
 
     @classmethod
     def initial(cls, threshold: float) -> LearnedStatistics:

@@ -11,6 +11,7 @@ from ...protocol.messages import (
     AdaptiveParams,
     CalibrationBin,
     CalibrationReport,
+    ChangeReport,
     ModelReport,
     ModelSummary,
 )
@@ -22,6 +23,7 @@ from ..learning.calibration import (
     reliability_bins,
     signed_calibration_error,
 )
+from ..learning.changepoint import Mixture, packed_change
 from ..learning.posterior import beta_interval, beta_mean, effective_sample_size, posterior_at
 from ..learning.recalibration import IDENTITY
 from ..learning.scores import log_loss, murphy_decomposition
@@ -29,6 +31,7 @@ from ..learning.skill import skill_score
 from ..learning.threshold import relax_threshold, threshold_wall
 from ..learning.weight import NEUTRAL_WEIGHT, WEIGHT_POLICIES, WeightEvidence, WeightRules
 from .acting import gate_of, refuse
+from .changing import filter_of
 from .entries import Gate
 from .model_state import ModelState
 from .recalibrating import Recalibration, map_at
@@ -69,6 +72,8 @@ def posterior(state: ModelState, as_of: int) -> tuple[float, float]:
     rules, now = state.rules, state.now
     if not rules.enabled or now.n == 0:
         return rules.prior_alpha, rules.prior_beta
+    if now.changes:
+        return filter_of(now.changes, rules).matched_beta(as_of)
     return posterior_at(
         now.successes,
         now.failures,
@@ -138,8 +143,9 @@ def eligible(state: ModelState, as_of: int) -> bool:
     return not paused(state, as_of) and state.now.n >= state.rules.min_samples_for_eligibility
 
 
-def arm(state: ModelState, as_of: int) -> tuple[float, float, bool] | None:
-    """(alpha, beta, whether it is sampled from) of an eligible model, else None.
+def arm(state: ModelState, as_of: int) -> tuple[float, float, bool | Mixture] | None:
+    """(alpha, beta, whether it is sampled from) of an eligible model, else None. Under the change-point policy that
+    is a mixture to draw from instead, and the Beta that has its mean and variance.
 
     That is all of a model that its draws depend on, besides its name (see learning.draws). With sampling
     disabled the posterior mean stands in for every draw. Every selection asks it of every model: what
@@ -150,6 +156,9 @@ def arm(state: ModelState, as_of: int) -> tuple[float, float, bool] | None:
     if count < rules.min_samples_for_eligibility or (state.pause is not None and paused(state, as_of)):
         return None
     alpha, beta = rules.prior_alpha, rules.prior_beta
+    if now.changes and rules.enabled:
+        mixture = filter_of(now.changes, rules).mixture(as_of)
+        return *mixture.matched_beta(), mixture if rules.sampling_enabled else False
     if count and rules.enabled:
         successes, failures, at_ns = now.successes, now.failures, now.evidence_at_ns
         if as_of > at_ns:
@@ -252,6 +261,18 @@ def report(state: ModelState, as_of: int, weights: Mapping[str, float] | None = 
         calibration_map=current.calibration_map,
         recalibrated=recalibrated(now.recalibration),
         log_wealth=now.edge.at(as_of, rules.decay_half_life_seconds)[0] if now.edge is not None else None,
+        last_change=last_change(now.changes),
+    )
+
+
+def last_change(data: bytes | None) -> ChangeReport | None:
+    """The newest change point that the filter has told of."""
+    change = packed_change(data)
+    if change is None:
+        return None
+    at_ns, detected_ns, before, after, probability = change
+    return ChangeReport(
+        changed_at=at_ns, detected_at=detected_ns, before=before, after=after, probability=probability
     )
 
 

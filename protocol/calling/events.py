@@ -100,6 +100,14 @@ class DriftDetected(Struct, frozen=True, kw_only=True):
 
     topic: ClassVar[str] = "drift"
     model_id: str
+    changed_at: int = 0
+    """Event time in ns: half of the probability lies before."""
+    detected_at: int = 0
+    """Event time of the outcome that settled it."""
+    before: float = 0.0
+    """Hit rate before the change, and as of the detection after it."""
+    after: float = 0.0
+    probability: float = 0.0
 
 
 class EventsMissed(Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ _NAMES: Final = {
     "ModelReset": "model_reset",
     "ModelRestarted": "model_restarted",
     "ModelFailed": "model_failed",
+    "DriftDetected": "drift",
     "ActorStuck": "actor_stuck",
     "ActorRecovered": "actor_recovered",
 }
@@ -144,8 +145,9 @@ class Feed:
             _log.warning("an event of an unknown kind is not told", kind=kind)
             return
         notification = encode_notification(name, [event])
+        topic = "drift" if name == "drift" else "models"
         for subscriber in self._subscribers:
-            if "models" in subscriber.topics:
+            if topic in subscriber.topics:
                 subscriber.event(notification)
 
     def _arm(self, subscriber: Subscriber, seconds: float) -> None:

@@ -91,6 +91,7 @@ def test_rules_applied_are_those_of_a_learner_opened_with_them(open_learner: Ope
         sizing=Sizing(rule="kelly", kelly_fraction=0.5),
         thompson_sampling=ThompsonSampling(
             enabled=False,
+            posterior="changepoint",
             prior_alpha=2.0,
             prior_beta=3.0,
             seed=9,

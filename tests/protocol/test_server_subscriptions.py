@@ -169,3 +169,25 @@ def test_a_client_that_does_not_read_gets_the_newest_parameters_once_it_does(
             _, name, params = deaf.event()
             assert name == "parameters_changed"
             told[params["model_id"]] = params["params"]
+
+
+def test_drift_goes_to_who_asked_for_drift_alone() -> None:
+    """The kinds of events that are told, and the topic each belongs to."""
+    from handicapper.actors.watching import DriftDetected, ModelResumed
+    from handicapper.protocol.serving.feed import Feed
+
+    told: dict[str, list[bytes]] = {"drift": [], "models": []}
+
+    class Told:
+        def __init__(self, topic: str) -> None:
+            self.topics = frozenset({topic})
+            self.event = told[topic].append
+
+    feed = Feed(None)  # type: ignore[arg-type]
+    feed._subscribers = {Told("drift"): None, Told("models"): None}  # type: ignore[assignment]
+    feed._happened(DriftDetected("elo", 1, 2, 0.8, 0.3, 0.99))
+    feed._happened(ModelResumed("elo"))
+    assert [len(told["drift"]), len(told["models"])] == [1, 1]
+    assert b"drift" in told["drift"][0]
+    assert b"changed_at" in told["drift"][0]
+    assert b"model_resumed" in told["models"][0]

@@ -155,6 +155,7 @@ class Stream:
             recalibration_memory_outcomes=random.choice([20.0, 1_000.0, float("inf")]),
             recalibration_half_life_seconds=random.choice([86_400.0, float("inf")]),
             weight_policy=random.choice(["posterior", "edge", "edge"]),
+            posterior=random.choice(["half_life", "changepoint"]),
         )
 
 

@@ -1,0 +1,46 @@
+"""The change-point filter of a model, between its records and the maths.
+
+It is kept packed: statistics that are copied share the bytes, and one that is not asked for is None and costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ...config.settings import LearningRules
+from ..learning.changepoint import ChangePointFilter, ChangePointRules
+from .history import Row
+
+if TYPE_CHECKING:
+    from .statistics import LearnedStatistics
+
+__all__ = ["filter_of", "fold_changes", "follow_posterior"]
+
+
+@lru_cache(maxsize=16)
+def _supposed(prior_alpha: float, prior_beta: float) -> ChangePointRules:
+    return ChangePointRules(prior_alpha, prior_beta)
+
+
+def filter_of(data: bytes, rules: LearningRules) -> ChangePointFilter:
+    """The filter as it was packed. Evidence from before a change of the prior keeps the prior it began with."""
+    return ChangePointFilter(_supposed(rules.prior_alpha, rules.prior_beta), data)
+
+
+def fold_changes(data: bytes, rows: Sequence[Row], rules: LearningRules) -> bytes:
+    """Fold rows into the packed filter."""
+    found = filter_of(data, rules)
+    for _, at_ns, x, _, _ in rows:
+        if x == x:
+            found.add(x, at_ns)
+    return found.tobytes() if len(found) else data
+
+
+def follow_posterior(s: LearnedStatistics, rules: LearningRules) -> None:
+    """The filter begins where the rules first ask for it, and is forgotten where they no longer do."""
+    if rules.posterior != "changepoint":
+        s.changes = None
+    elif s.changes is None:
+        s.changes = b""

@@ -1,0 +1,82 @@
+"""The change-point policy in a learner: selections that can be computed again, and drift that is told once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from handicapper.actors import DriftDetected, Learner
+from handicapper.actors.learning.changepoint import ChangePointFilter
+from handicapper.actors.learning.draws import draw_key, mixture_draws, stream_of, stream_seeds, streams_of
+from handicapper.config import ThompsonSampling
+
+from .helpers import T0, eventually, outcome, small_settings
+
+Open = Callable[..., Learner]
+HOUR = 3_600 * 10**9
+SETTINGS = small_settings(thompson_sampling=ThompsonSampling(posterior="changepoint", seed=7))
+
+
+def turned(model: str = "m", end: int = 260) -> list[Any]:
+    """Outcomes, one an hour, of a model that is right in four of five cases, and after 200 in one of five."""
+    random = Random(4)
+    return [
+        outcome(n, model, random.random() < (0.8 if n < 200 else 0.2), resolved_at=T0 + n * HOUR)
+        for n in range(end)
+    ]
+
+
+def test_drift_is_told_once_and_not_again_after_a_restart(open_learner: Open, tmp_path: Path) -> None:
+    heard: list[Any] = []
+
+    def listen(event: Any) -> None:
+        if isinstance(event, DriftDetected):
+            heard.append(event)
+
+    learner = open_learner(settings=SETTINGS)
+    learner.watch(listen)
+    rows = turned()
+    for start in range(0, len(rows), 20):
+        learner.record_outcomes(rows[start : start + 20])
+    report = learner.report("m")
+    eventually(lambda: len(heard) == 1)
+    (event,) = heard
+    assert event.model_id == "m"
+    assert abs(event.changed_at - (T0 + 200 * HOUR)) <= 15 * HOUR
+    assert event.detected_at > event.changed_at
+    assert (event.before, event.after) == (pytest.approx(0.8, abs=0.1), pytest.approx(0.2, abs=0.2))
+    assert 0.99 <= event.probability <= 1.0
+    assert report.last_change is not None
+    assert report.last_change.changed_at == event.changed_at
+    learner.close()
+    again = open_learner(settings=SETTINGS)
+    again.watch(listen)
+    assert again.report("m").last_change == report.last_change
+    again.record_outcome(outcome(999, "m", False, resolved_at=T0 + 261 * HOUR))
+    assert again.verify().differences == ()
+    assert len(heard) == 1
+
+
+def test_a_past_selection_can_be_computed_from_the_outcomes_alone(open_learner: Open) -> None:
+    learner = open_learner(settings=SETTINGS)
+    rows = turned() + [outcome(1_000 + n, "steady", n % 3 > 0, resolved_at=T0 + n * HOUR) for n in range(260)]
+    learner.record_outcomes(rows)
+    at = T0 + 300 * HOUR
+    chosen = learner.thompson_sample(3, selection_id="s-1", seed=7, as_of=at)
+    assert learner.thompson_sample(3, selection_id="s-1", seed=7, as_of=at) == chosen
+    one = learner.thompson_sample(selection_id="s-1", seed=7, as_of=at)
+    for model in ("m", "steady"):
+        found = ChangePointFilter()
+        for row in rows:
+            if row.model_id == model:
+                found.add(float(row.actual_outcome == "YES"), row.resolved_at)
+        seeds = stream_seeds(draw_key(7, "s-1"), streams_of([stream_of(model)]))
+        expected = mixture_draws(seeds, [found.mixture(at)], 3)[0].tolist()
+        (sample,) = [ranked for ranked in chosen.ranked if ranked.model_id == model]
+        assert list(sample.samples) == expected
+        assert [ranked.sample for ranked in one.ranked if ranked.model_id == model] == expected[:1]
+    assert chosen.ranked[0].model_id == "steady"

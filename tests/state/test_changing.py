@@ -1,0 +1,137 @@
+"""The change-point policy in a model's state: corrections, rules, what is shown and what is drawn from."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from handicapper.actors.learning.changepoint import ChangePointFilter, Mixture
+from handicapper.actors.state import views
+from handicapper.actors.state.events import Rescored, Reset, RulesChanged, Scored
+from handicapper.actors.state.model_state import ModelState
+
+from .samples import HOUR, T0, rules, scored, state_bytes, taught, through_disk
+
+CHANGING = rules(posterior="changepoint")
+
+
+def turned(
+    seed: int = 1, before: float = 0.8, after: float = 0.3, at: int = 200, end: int = 300
+) -> list[Scored]:
+    """Rows, one an hour, of a model whose hit rate changes."""
+    random = Random(seed)
+    return [
+        scored(i + 1, float(random.random() < (before if i < at else after)), 0.7, T0 + i * HOUR)
+        for i in range(end)
+    ]
+
+
+def played(rows: list[Scored]) -> ModelState:
+    state = ModelState("m", CHANGING)
+    for row in rows:
+        assert not state.apply([row], row.row_id)
+    return state
+
+
+def test_the_default_policy_keeps_no_filter() -> None:
+    state = taught(rules(), [(1.0, 0.7)] * 20)
+    assert state.now.changes is state.older.changes is None
+    assert views.report(state, T0).last_change is None
+
+
+def test_batches_of_any_size_fold_to_the_same_bytes() -> None:
+    rows = turned()
+    one_by_one, random = played(rows), Random(3)
+    state, start = ModelState("m", CHANGING), 0
+    while start < len(rows):
+        end = start + random.randint(1, 90)
+        state.apply(rows[start:end], rows[min(end, len(rows)) - 1].row_id)
+        start = end
+        state = through_disk(state)
+    assert state_bytes(state) == state_bytes(one_by_one)
+
+
+@pytest.mark.parametrize("back", [1, 5, 60])
+def test_a_corrected_outcome_gives_the_state_of_the_corrected_history(back: int) -> None:
+    rows = turned()
+    state = played(rows)
+    old = rows[-back]
+    new = scored(old.row_id, 1.0 - old.x, old.confidence, old.at_ns)
+    assert not state.apply([Rescored(old.row_id, old, new)], len(rows) + 1)
+    fresh = played([new if row is old else row for row in rows])
+    fresh.applied_seq = state.applied_seq
+    assert state_bytes(state) == state_bytes(fresh)
+
+
+def test_report_says_when_from_what_to_what_and_how_surely() -> None:
+    state = played(turned())
+    change = views.report(state, T0 + 300 * HOUR).last_change
+    assert change is not None
+    assert abs(change.changed_at - (T0 + 200 * HOUR)) <= 20 * HOUR
+    assert change.changed_at < change.detected_at <= T0 + 250 * HOUR
+    assert change.before == pytest.approx(0.8, abs=0.1)
+    assert change.after < 0.5
+    assert 0.99 <= change.probability <= 1.0
+
+
+def test_what_is_shown_is_the_mixtures_mean_and_an_interval_about_it() -> None:
+    rows = turned()
+    state, found = played(rows), ChangePointFilter()
+    for row in rows:
+        found.add(row.x, row.at_ns)
+    at = T0 + 320 * HOUR
+    report = views.report(state, at)
+    assert report.posterior_mean == pytest.approx(found.mean(at), rel=1e-12)
+    assert report.posterior_low < 0.3 < report.posterior_high < 0.5
+    weighted = views.params(played_by("posterior", rows), at).weight
+    assert weighted == pytest.approx(
+        1 + 2 * (report.posterior_mean - 0.5) * shrunk(report.effective_sample_size)
+    )
+
+
+def played_by(policy: str, rows: list[Scored]) -> ModelState:
+    state = ModelState("m", rules(posterior="changepoint", weight_policy=policy))
+    state.apply(rows, rows[-1].row_id)
+    return state
+
+
+def shrunk(size: float) -> float:
+    return size / (size + CHANGING.weight_shrinkage)
+
+
+def test_an_arm_is_a_mixture_unless_sampling_or_learning_is_off() -> None:
+    rows = turned()
+    at = T0 + 300 * HOUR
+    arm = views.arm(played(rows), at)
+    assert arm is not None
+    assert isinstance(arm[2], Mixture)
+    for changes, mean in (
+        ({"sampling_enabled": False}, arm[0] / (arm[0] + arm[1])),
+        ({"enabled": False}, 0.5),
+    ):
+        state = ModelState("m", rules(posterior="changepoint", **changes))
+        state.apply(rows, rows[-1].row_id)
+        alpha, beta, _ = views.arm(state, at) or (0.0, 0.0, False)
+        assert alpha / (alpha + beta) == pytest.approx(mean)
+
+
+def test_the_filter_begins_and_ends_with_the_rules_and_a_reset_empties_it() -> None:
+    state = taught(rules(), [(1.0, 0.7)] * 20)
+    state.apply([RulesChanged(CHANGING)], 21)
+    assert state.now.changes == b""
+    half_life = views.posterior(taught(rules(), [(1.0, 0.7)] * 20), T0 + 20 * HOUR)
+    assert views.posterior(state, T0 + 20 * HOUR) == half_life
+    state.apply([scored(22, 0.0, 0.7, T0 + 20 * HOUR)], 22)
+    assert sum(views.posterior(state, T0 + 20 * HOUR)) < 4
+    state.apply([Reset(23)], 23)
+    assert state.now.changes == state.older.changes == b""
+    state.apply([RulesChanged(rules())], 24)
+    assert state.now.changes is None
+
+
+def test_three_copies_of_the_statistics_stay_below_16_kib() -> None:
+    state = played(turned(end=900))
+    kept = (state.now.changes, state.newer.changes, state.older.changes)
+    assert all(kept)
+    assert sum(len(data or b"") for data in kept) < 16 * 1024
