@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
 from .learning.selection import probability_best
 from .model import AskView
+from .pooling_weights import relative_weights
 from .questions import ModelReply, event_time, model_failed, put_question, selection_question
 from .runtime.gather import Gathered
 from .selector import AskAll
@@ -46,7 +48,8 @@ class Asking:
         self._engine.settle(timeout)
         if check_id("model_id", model_id) not in self._engine.roster.refs:
             return None
-        return self._ask(model_id, views.params, as_of, timeout)
+        at = event_time(self._engine, as_of)
+        return self._ask(model_id, self._weighed(views.params, at), at, timeout)
 
     def get_adaptive_params_nowait(
         self, model_id: str, *, as_of: int | datetime | None = None
@@ -62,7 +65,9 @@ class Asking:
         check_id("model_id", model_id)
         reply: ModelReply[AdaptiveParams | None] = ModelReply(engine, model_id)
         at = event_time(engine, as_of)
-        engine.after_inputs(lambda: put_question(engine, model_id, views.params, at, reply), reply)
+        engine.after_inputs(
+            lambda: put_question(engine, model_id, self._weighed(views.params, at), at, reply), reply
+        )
         return reply
 
     def thompson_sample(
@@ -130,8 +135,9 @@ class Asking:
         self, *, as_of: int | datetime | None = None, timeout: float = TIMEOUT_SECONDS
     ) -> list[ModelSummary]:
         """One line about every model, by id; also about those that are being restarted or have failed."""
-        gathered = self._ask_all(views.summary, event_time(self._engine, as_of), timeout)
-        return [self._summary(gathered, model) for model in sorted(self._engine.roster.refs)]
+        at = event_time(self._engine, as_of)
+        gathered = self._ask_all(self._weighed(views.summary, at), at, timeout)
+        return [self._summary(gathered, model) for model in self._engine.roster.models]
 
     def report(
         self, model_id: str, *, as_of: int | datetime | None = None, timeout: float = TIMEOUT_SECONDS
@@ -149,8 +155,8 @@ class Asking:
         if model_id not in self._engine.roster.refs:
             raise UnknownModelError(model_id)
         at = event_time(self._engine, as_of)
-        report: ModelReport = self._ask(model_id, views.report, at, timeout)
-        if len(self._engine.roster.refs) > CONTENDERS_MAX:
+        report: ModelReport = self._ask(model_id, self._weighed(views.report, at), at, timeout)
+        if self._engine.roster.model_count > CONTENDERS_MAX:
             return report
         # As of a selection: a model that is slow to answer is left out, and holds up nobody's report.
         deadline = self._engine.settings.thompson_sampling.gather_deadline_ms / 1000
@@ -162,7 +168,7 @@ class Asking:
     ) -> list[ModelReport]:
         """The report of every working model, by id."""
         at = event_time(self._engine, as_of)
-        reports = self._ask_all(views.report, at, timeout).values
+        reports = self._ask_all(self._weighed(views.report, at), at, timeout).values
         eligible = {
             model: (report.posterior_alpha, report.posterior_beta)
             for model, report in reports.items()
@@ -170,6 +176,15 @@ class Asking:
         }
         chances = _probabilities(eligible)
         return [replace(reports[model], probability_best=chances.get(model)) for model in sorted(reports)]
+
+    def _weighed(self, view: Callable[..., Any], as_of: int) -> Callable[..., Any]:
+        """A view of a model that has a weight in it, with what the pool says of the models if that counts."""
+        engine = self._engine
+        if engine.rules.weight_policy != "score":
+            return view
+        engine.settle(TIMEOUT_SECONDS)
+        weights = relative_weights(engine.roster, engine.rules, as_of)
+        return view if weights is None else partial(view, weights=weights)
 
     def _ask(
         self, model_id: str, view: Callable[[Any, int], Any], as_of: int | datetime | None, timeout: float

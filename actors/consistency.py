@@ -23,8 +23,9 @@ from .records import (
 from .restore import BOOK_KEY, SNAPSHOT_KEY, Restored, fold_entries, journal_entries, restore
 from .state.book import Book
 from .state.entries import Entry
+from .state.learners import LearnerState, public_name
 from .state.market import Market
-from .state.model_state import ModelState
+from .state.pool_row import POOL_ID
 from .state.rebuild import model_history, rebuild_model
 from .store import Store
 
@@ -66,7 +67,7 @@ class ConsistencyCheck:
         """The models that the journal knows so far."""
         return frozenset(self._fold.states)
 
-    def folded_state(self, model_id: str) -> ModelState | None:
+    def folded_state(self, model_id: str) -> LearnerState | None:
         """The state of a model that the journal gives; not to be changed."""
         return self._fold.state(model_id)
 
@@ -92,7 +93,7 @@ class ConsistencyCheck:
             except StateDamagedError as error:
                 self._damaged.append(str(error))
             else:
-                models = len(restored.states)
+                models = len(restored.states.keys() - {POOL_ID})
                 self._damaged.extend(f"{table}: {reason}" for table, _, reason in restored.quarantined)
                 if self._first_seq == 1:
                     differences += self._compare(restored)
@@ -115,10 +116,10 @@ class ConsistencyCheck:
             folded, stored = states.get(model_id), restored.states.get(model_id)
             if folded is None or stored is None:
                 differences.append(
-                    f"model {model_id}: only in the {'stored state' if folded is None else 'journal'}"
+                    f"model {public_name(model_id)}: only in the {'stored state' if folded is None else 'journal'}"
                 )
             elif encode(folded.to_record()) != encode(stored.to_record()):
-                differences.append(f"model {model_id}: state differs")
+                differences.append(f"model {public_name(model_id)}: state differs")
         expected = {market.ordinal: market for market in book.all_markets()}
         for market in _stored_markets(self._store, restored):
             self._breathe()
@@ -136,7 +137,7 @@ class _Fold:
         self._store = store
         self._breathe = breathe
         self.book = Book()
-        self.states: dict[str, ModelState] = {}
+        self.states: dict[str, LearnerState] = {}
         self._told_seq: dict[str, int] = {}
         self._stale: set[str] = set()
 
@@ -158,7 +159,7 @@ class _Fold:
             if rebuild:
                 self._stale.add(model_id)
 
-    def state(self, model_id: str) -> ModelState | None:
+    def state(self, model_id: str) -> LearnerState | None:
         """One model's state, once everything was folded; rebuilt if that is what it takes."""
         if model_id in self._stale:
             self._stale.discard(model_id)
@@ -173,7 +174,7 @@ class _Fold:
             )
         return self.states.get(model_id)
 
-    def finish(self) -> tuple[Book, dict[str, ModelState]]:
+    def finish(self) -> tuple[Book, dict[str, LearnerState]]:
         """The result, once everything was folded."""
         for model_id in sorted(self._stale):
             self.state(model_id)

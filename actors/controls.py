@@ -172,7 +172,7 @@ class Controls:
 
     def model_count(self) -> int:
         """How many models there are, working or not."""
-        return len(self._engine.roster.refs)
+        return self._engine.roster.model_count
 
     def dead_letters(self) -> list[DeadLetter]:
         """The newest messages nobody could handle, oldest first."""

@@ -8,6 +8,8 @@ and recorded, to be scored all the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pykka
 from pykka._envelope import Envelope
 
@@ -15,6 +17,7 @@ from ..config import LearningRules
 from ..protocol.errors import BusyError, HandicapperError, reason_of
 from ..protocol.messages import Prediction, SignalDecision
 from .model import AskGate
+from .pooling_weights import relative_weights
 from .roster import ModelRef, Roster
 from .runtime.cell import NOT_IDLE
 from .runtime.future import LeanFuture
@@ -45,9 +48,12 @@ def decide_signals(
         if results[index] is None:
             groups.setdefault(prediction.model_id, []).append(index)
     gates: dict[int, Gate] = {}
+    weights = None
+    if groups and rules.weight_policy == "score":
+        weights = relative_weights(roster, rules, max(prediction.predicted_at for prediction in predictions))
     for model_id, indices in groups.items():
         signals = [(predictions[index].confidence, predictions[index].predicted_at) for index in indices]
-        gates.update(zip(indices, _gates_of(model_id, signals, roster, rules), strict=True))
+        gates.update(zip(indices, _gates_of(model_id, signals, roster, rules, weights), strict=True))
     for index in sorted(gates):
         try:
             results[index] = intake.accept_gated(predictions[index], gates[index])
@@ -57,14 +63,18 @@ def decide_signals(
 
 
 def _gates_of(
-    model_id: str, signals: list[tuple[float, int]], roster: Roster, rules: LearningRules
+    model_id: str,
+    signals: list[tuple[float, int]],
+    roster: Roster,
+    rules: LearningRules,
+    weights: Mapping[str, float] | None,
 ) -> list[Gate]:
     ref = roster.refs.get(model_id)
     if ref is None:
         blank = ModelState(model_id, rules)
-        return [views.decide_gate(blank, confidence, at) for confidence, at in signals]
+        return [views.decide_gate(blank, confidence, at, weights) for confidence, at in signals]
     if model_id not in roster.failed:
-        gates = _ask(ref, AskGate(signals), model_id, roster)
+        gates = _ask(ref, AskGate(signals, weights), model_id, roster)
         if gates is not None:
             return gates
     if model_id in roster.failed:

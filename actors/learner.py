@@ -23,13 +23,14 @@ from ..protocol.errors import HandicapperError
 from .asking import Asking
 from .controls import Controls
 from .engine import Engine
+from .pooling import Pooling
 from .recording import Recording, SignalResult
 from .runtime.clock import Clock, SystemClock
 
 __all__ = ["Learner", "SignalResult"]
 
 
-class Learner(Recording, Asking, Controls):
+class Learner(Recording, Asking, Pooling, Controls):
     """Records predictions, resolves markets, and says how far to trust each model.
 
     ``state_dir`` is made if it is not there (unless ``create`` is false) and belongs to one learner at a

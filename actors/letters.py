@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeGuard
 
 from ..protocol.messages import Input, MarketResolved, Prediction, TradeOutcome
-from .roster import MODEL_PREFIX
+from .roster import actor_name
 from .runtime.dead_letters import DeadLetters
 from .state.rebuild import Poison
 
@@ -62,6 +62,6 @@ def set_aside(letters: DeadLetters, model_id: str, poison: Iterable[str], attemp
             letters.tried_again(number, reason)
         else:
             content = PoisonEvent(model_id, event)
-            letters.add(f"{MODEL_PREFIX}{model_id}", reason, event, attempts, content)
+            letters.add(actor_name(model_id), reason, event, attempts, content)
     for number in earlier.values():
         letters.remove(number)

@@ -22,6 +22,7 @@ from .model import AskRecord
 from .records import encode, unseal
 from .runtime.gather import Gather, Slot
 from .state.book import Book, Control
+from .state.learners import public_name
 from .state.loose import Loose, loose_market
 from .state.market import Market, loose_market_id
 
@@ -101,7 +102,7 @@ class _LiveCheck:
             yield "learning rules: differ in memory"
         for model_id in sorted(memory.controls.keys() | book.controls.keys()):
             if memory.controls.get(model_id) != book.controls.get(model_id):
-                yield f"model {model_id}: pauses and resets differ in memory"
+                yield f"model {public_name(model_id)}: pauses and resets differ in memory"
 
     def _of_loose(self, memory: _Memory, book: Book) -> Iterator[str]:
         for loose, being_saved in ((memory.loose, False), (memory.saving, True)):
@@ -126,7 +127,7 @@ class _LiveCheck:
             if seq > memory.snapshot_seq and seq not in held:
                 yield f"outcome {prediction_id}: not in memory"
         for model_id in sorted(self._check.folded_models - memory.models):
-            yield f"model {model_id}: not in memory"
+            yield f"model {public_name(model_id)}: not in memory"
 
     def _of_markets(self, markets: list[Market]) -> Iterator[str]:
         for some in _slices(markets):
@@ -156,9 +157,9 @@ class _LiveCheck:
                 self._breathe()
                 folded = self._check.folded_state(model_id)
                 if folded is None:
-                    yield f"model {model_id}: only in memory"
+                    yield f"model {public_name(model_id)}: only in memory"
                 elif encode(folded.to_record()) != unseal(key, sealed):
-                    yield f"model {model_id}: state differs"
+                    yield f"model {public_name(model_id)}: state differs"
 
     def _ask(self, router: Any, model_ids: list[str], gather: Gather[str, Record]) -> int | None:
         if router.failure is not None:

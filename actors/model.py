@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from .runtime.actor import PooledActor
 from .runtime.future import LeanFuture
 from .state import views
 from .state.delivery import Delivery
-from .state.model_state import ModelState
+from .state.learners import LearnerState
 
 __all__ = [
     "AskGate",
@@ -38,9 +38,9 @@ class BroughtBackError(Exception):
 
 
 class AskView(Struct, frozen=True):
-    """Any question of :mod:`.state.views`: ``view(state, as_of)``."""
+    """Any question of :mod:`.state.views`, or to the pool of :mod:`.state.pool_views`: ``view(state, as_of)``."""
 
-    view: Callable[[ModelState, int], Any]
+    view: Callable[[Any, int], Any]
     as_of: int
 
 
@@ -52,6 +52,8 @@ class AskGate(Struct, frozen=True):
     """Signals to be gated at this place in the mailbox: (confidence, predicted_at)."""
 
     signals: list[tuple[float, int]]
+    weights: Mapping[str, float] | None = None
+    """What the pool says of the models, where that counts."""
 
 
 class FoldAgain:
@@ -66,11 +68,11 @@ class FoldAgain:
 
 
 class ModelActor(PooledActor):
-    """A thin shell around a :class:`ModelState`."""
+    """A thin shell around a :data:`LearnerState`: a model's, or the pool's."""
 
-    def __init__(self, state: ModelState) -> None:
+    def __init__(self, state: Any) -> None:
         super().__init__()
-        self.state = state
+        self.state: LearnerState = state
 
     def on_receive(self, message: Any) -> Any:
         """Fold a delivery, or answer a question."""
@@ -82,7 +84,11 @@ class ModelActor(PooledActor):
         if kind is AskView:
             return message.view(self.state, message.as_of)
         if kind is AskGate:
-            return [views.decide_gate(self.state, confidence, at) for confidence, at in message.signals]
+            model: Any = self.state
+            return [
+                views.decide_gate(model, confidence, at, message.weights)
+                for confidence, at in message.signals
+            ]
         if kind is AskRecord:
             key = self.state.model_id.encode()
             return key, seal(key, encode(self.state.to_record()))

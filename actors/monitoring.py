@@ -8,6 +8,7 @@ from ..protocol.errors import ClosedError
 from ..protocol.messages import DeadLetter, Statistics, StuckActor
 from .engine import Engine
 from .journal import Journal
+from .state.learners import public_name
 
 __all__ = ["letters_of", "statistics_of"]
 
@@ -36,8 +37,8 @@ def statistics_of(engine: Engine) -> Statistics:
         durable_seq=journal.durable_seq,
         snapshot_seq=snapshots.seq,
         snapshot_failures=snapshots.failures,
-        models=len(engine.roster.refs),
-        models_failed=tuple(sorted(engine.roster.failed)),
+        models=engine.roster.model_count,
+        models_failed=tuple(sorted(map(public_name, list(engine.roster.failed)))),
         markets_open=book.open_markets,
         predictions_pending=book.pending,
         settled_in_memory=book.settled_predictions,

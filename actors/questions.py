@@ -19,6 +19,7 @@ from .engine import Engine
 from .model import AskView
 from .runtime.cell import NOT_IDLE
 from .selector import Select
+from .state.learners import public_name
 from .state.model_state import ModelState
 
 __all__ = ["ModelReply", "event_time", "model_failed", "put_question", "selection_question"]
@@ -47,7 +48,9 @@ class ModelReply(Reply[T]):
 
 def model_failed(engine: Engine, model_id: str) -> ModelFailedError:
     """The error for a question to a model that was given up."""
-    return ModelFailedError(f"model {shown(model_id)} was given up: {engine.roster.failed[model_id]}")
+    return ModelFailedError(
+        f"model {shown(public_name(model_id))} was given up: {engine.roster.failed[model_id]}"
+    )
 
 
 def event_time(engine: Engine, as_of: int | datetime | None) -> int:

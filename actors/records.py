@@ -19,6 +19,8 @@ from .state.events import Paused, Reset, Resumed
 from .state.loose import Loose
 from .state.market import Market
 from .state.model_state import ModelRecord
+from .state.pool_row import POOL_ID
+from .state.pool_state import PoolRecord
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -43,6 +45,7 @@ __all__ = [
 _T = TypeVar("_T")
 
 SCHEMA_VERSION: Final = 1
+_POOL_KEY: Final = POOL_ID.encode()
 _HEAD: Final = Layout("<BI")
 _NUMBER: Final = Layout(">Q")
 
@@ -99,6 +102,7 @@ _chunk: Final = msgspec.msgpack.Decoder(Chunk)
 _market: Final = msgspec.msgpack.Decoder(Market)
 _loose: Final = msgspec.msgpack.Decoder(list[Loose])
 _model: Final = msgspec.msgpack.Decoder(ModelRecord)
+_pool: Final = msgspec.msgpack.Decoder(PoolRecord)
 _book: Final = msgspec.msgpack.Decoder(BookRecord)
 _snapshot: Final = msgspec.msgpack.Decoder(SnapshotMeta)
 
@@ -196,9 +200,9 @@ def decode_loose(key: bytes, value: bytes) -> list[Loose]:
     return _decode(_loose, key, value)
 
 
-def decode_model(key: bytes, value: bytes) -> ModelRecord:
-    """A model's state."""
-    return _decode(_model, key, value)
+def decode_model(key: bytes, value: bytes) -> ModelRecord | PoolRecord:
+    """A model's state, or the pool's."""
+    return _decode(_pool, key, value) if key == _POOL_KEY else _decode(_model, key, value)
 
 
 def decode_book(key: bytes, value: bytes) -> BookRecord:

@@ -11,7 +11,7 @@ from ..protocol.errors import HandicapperError, StoreFailedError
 from ..protocol.messages import Prediction
 from .runtime.future import LeanFuture
 from .state.intake import Submission
-from .state.market import Ticket
+from .state.rebuild import HistoryItem
 
 __all__ = [
     "AfterInputs",
@@ -87,7 +87,7 @@ class History(Struct, frozen=True):
 
     ordinals: frozenset[int]
     """Markets in memory: newer than what the archive says of them."""
-    tickets: list[Ticket]
+    tickets: list[HistoryItem]
     controls: list[Any]
     rules_history: list[Any]
     told_seq: int

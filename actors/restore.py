@@ -28,9 +28,9 @@ from .state.book import Book
 from .state.delivery import Deliveries
 from .state.entries import Entry, RulesInForce
 from .state.id_index import run_fingerprints
-from .state.market import Ticket
-from .state.model_state import ModelState
-from .state.rebuild import model_history, rebuild_model
+from .state.learners import LearnerState, new_state, state_of_record
+from .state.pool_row import POOL_ID
+from .state.rebuild import HistoryItem, model_history, rebuild_model
 from .store import Store
 
 __all__ = [
@@ -52,7 +52,8 @@ class Restored(Struct):
     """Everything as it was when the last input was journaled."""
 
     book: Book
-    states: dict[str, ModelState]
+    states: dict[str, LearnerState]
+    """The models', and the pool's."""
     told_seq: dict[str, int]
     """Last input that touched each model."""
     archive: Archive
@@ -157,7 +158,7 @@ def _load_snapshot(store: Store, restored: Restored) -> set[str]:
         book.seq = record.seq
         book.rules_history = record.rules_history
         if record.rules_history:
-            book.learn_on = record.rules_history[-1][1].learn_on
+            book.follow_rules()
         for model_id, (told_seq, controls) in record.models.items():
             book.controls[model_id] = [(control.seq, control.event()) for control in controls]
             restored.told_seq[model_id] = told_seq
@@ -167,8 +168,8 @@ def _load_snapshot(store: Store, restored: Restored) -> set[str]:
         table = "models"
         stale = set(meta.stale_models)
         for key, value in store.models():
-            model = decode_model(key, value)
-            restored.states[model.model_id] = ModelState.from_record(model, book.rules_at(book.seq))
+            model = state_of_record(decode_model(key, value), book.rules_at(book.seq))
+            restored.states[model.model_id] = model
             if model.applied_seq < restored.told_seq.get(model.model_id, 0):
                 stale.add(model.model_id)  # written without something it had been told: its history has it
             elif model.applied_seq > record.seq:
@@ -246,7 +247,7 @@ def _replay(
 
 
 def fold_entries(
-    book: Book, first: int, entries: list[Entry], states: dict[str, ModelState]
+    book: Book, first: int, entries: list[Entry], states: dict[str, LearnerState]
 ) -> Iterator[tuple[str, int, bool]]:
     """Fold journaled entries into the book and the models' states.
 
@@ -262,7 +263,7 @@ def fold_entries(
     for model_id, delivery in out.finished():
         state = states.get(model_id)
         if state is None:
-            state = states[model_id] = ModelState(model_id, book.rules_at(delivery.first_seq))
+            state = states[model_id] = new_state(model_id, book.rules_at(delivery.first_seq))
         try:
             rebuild = state.apply(delivery.events, delivery.seq)
         except Exception:  # noqa: BLE001  # a poison event: the rebuild finds it and sets it aside
@@ -274,7 +275,7 @@ def _rebuild(store: Store, restored: Restored, stale: list[str]) -> None:
     """Rebuild models from their history; from the whole journal, all of it is in memory."""
     book = restored.book
     superseded = book.superseded()
-    archived: dict[str, list[Ticket]] = {}
+    archived: dict[str, list[HistoryItem]] = {}
     if not restored.from_journal:
         archived = archived_histories(store, dict.fromkeys(stale, superseded))
     for model_id in stale:
@@ -291,8 +292,10 @@ def _rebuild(store: Store, restored: Restored, stale: list[str]) -> None:
         restored.poison.extend((model_id, text) for text in poison)
 
 
-def archived_histories(store: Store, superseded: Mapping[str, frozenset[int]]) -> dict[str, list[Ticket]]:
-    """Tickets of models in the settled markets on disk, in one reading.
+def archived_histories(
+    store: Store, superseded: Mapping[str, frozenset[int]]
+) -> dict[str, list[HistoryItem]]:
+    """What models were taught by the settled markets on disk, in one reading.
 
     ``superseded`` names the models, each with the markets that are newer in memory.
 
@@ -300,10 +303,13 @@ def archived_histories(store: Store, superseded: Mapping[str, frozenset[int]]) -
         ArchiveDamagedError: a record cannot be read, so that nobody can say what was learned from it.
 
     """
-    found: dict[str, list[Ticket]] = {model_id: [] for model_id in superseded}
+    found: dict[str, list[HistoryItem]] = {model_id: [] for model_id in superseded}
+    pooled = found.get(POOL_ID)
     for market in stored_markets(store):
         for ticket in market.tickets.values():
             tickets = found.get(ticket.model_id)
             if tickets is not None and market.ordinal not in superseded[ticket.model_id]:
                 tickets.append(ticket)
+        if pooled is not None and market.ordinal not in superseded[POOL_ID]:
+            pooled += model_history(POOL_ID, (market,))
     return found

@@ -10,19 +10,34 @@ from .runtime.dispatcher import Dispatcher
 from .runtime.failure import Failure
 from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
-from .state.model_state import ModelState
+from .state.learners import LearnerState
+from .state.pool_row import POOL_ID
 
-__all__ = ["MODEL_PREFIX", "ModelRef", "Roster"]
+__all__ = ["MODEL_PREFIX", "POOL_NAME", "ModelRef", "Roster", "actor_name"]
 
 MODEL_PREFIX: Final = "model/"
 """Before a model's id in the name of its actor."""
+POOL_NAME: Final = "pool"
+"""Name of the pool's actor."""
 
 ModelRef = PooledRef[ModelActor]
 
 
+def actor_name(model_id: str) -> str:
+    """Name of the actor of a model, or of the pool.
+
+    >>> actor_name("elo"), actor_name(POOL_ID)
+    ('model/elo', 'pool')
+    """
+    return POOL_NAME if model_id == POOL_ID else MODEL_PREFIX + model_id
+
+
 class Roster:
-    """Refs by model id. Adding is the router's, giving up and bringing back the supervisor's; a read of ``refs`` or
-    ``failed`` is one look at a dict."""
+    """Refs by model id, the pool's among them.
+
+    Adding is the router's, giving up and bringing back the supervisor's; a read of ``refs`` or ``failed`` is one look
+    at a dict.
+    """
 
     def __init__(
         self, dispatcher: Dispatcher, messages_max: int, on_failure: Callable[[Failure], Any]
@@ -41,11 +56,11 @@ class Roster:
         """Models that did not get to their signals in time, each with the answer that is still to come. The
         router's."""
 
-    def add(self, state: ModelState) -> ModelRef:
+    def add(self, state: LearnerState) -> ModelRef:
         """Start the actor of a new model."""
         return self._start(ModelActor, state)
 
-    def bring_back(self, state: ModelState) -> None:
+    def bring_back(self, state: LearnerState) -> None:
         """Have a model that was given up take mail again; its actor fails at once, and so is rebuilt. ``state`` is
         an empty one."""
         self._start(BroughtBackActor, state)
@@ -53,16 +68,27 @@ class Roster:
         self.failed.pop(state.model_id, None)
         self.brought_back += 1
 
-    def _start(self, kind: type[ModelActor], state: ModelState) -> ModelRef:
+    def _start(self, kind: type[ModelActor], state: LearnerState) -> ModelRef:
         ref = kind.start_on(
             self._dispatcher,
             state,
-            name=MODEL_PREFIX + state.model_id,
+            name=actor_name(state.model_id),
             messages_max=self._messages_max,
             on_failure=self._on_failure,
         )
         self.refs[state.model_id] = ref
         return ref
+
+    @property
+    def models(self) -> list[str]:
+        """Every model, working or not, by id."""
+        return sorted(self.refs.keys() - {POOL_ID})
+
+    @property
+    def model_count(self) -> int:
+        """How many models there are, working or not."""
+        refs = self.refs
+        return len(refs) - (POOL_ID in refs)
 
     def working(self) -> dict[str, ModelRef]:
         """Every model that was not given up."""

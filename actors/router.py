@@ -40,7 +40,7 @@ from .snapshotter import Snapshotter
 from .state.delivery import Delivery
 from .state.entries import ExpirePredictions, PauseModel, ResetModel, ResumeModel
 from .state.intake import Intake
-from .state.model_state import ModelState
+from .state.learners import new_state
 from .state.rebuild import model_history
 from .watching import LearnerEvent, ParametersTouched, Watchers, event_of, touched
 
@@ -290,7 +290,7 @@ class RouterActor(PooledActor):
     def _tell(self, model_id: str, delivery: Delivery) -> None:
         ref = self._roster.refs.get(model_id)
         if ref is None:
-            ref = self._roster.add(ModelState(model_id, self.book.rules_at(delivery.first_seq)))
+            ref = self._roster.add(new_state(model_id, self.book.rules_at(delivery.first_seq)))
         elif model_id in self._roster.failed:
             return
         # Never refused: what is numbered must reach its models before any snapshot's question does.

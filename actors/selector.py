@@ -45,6 +45,7 @@ from .runtime.gather import Gathered
 from .runtime.timers import TimerHandle, Timers
 from .state import views
 from .state.model_state import ModelState
+from .state.pool_row import POOL_ID
 
 __all__ = ["AskAll", "Scatter", "Select", "SelectorActor"]
 
@@ -169,8 +170,8 @@ class Scatter:
         size = len(refs), len(failed), roster.brought_back
         made_of, lineup = self._everyone
         if size != made_of:
-            given_up = set(failed)
-            lineup = self._made([model for model in list(refs) if model not in given_up], given_up)
+            given_up = set(failed) - {POOL_ID}
+            lineup = self._made(set(refs) - given_up - {POOL_ID}, given_up)
             self._everyone = size, lineup
         return lineup
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..config import LearningRules, Settings, Thresholds, Weights
+from ..config import LearningRules, Pool, Settings, Thresholds, Weights
 
 __all__ = ["SettingsChange", "change_settings", "settings_following"]
 
-_APPLIED_TABLES: Final = frozenset({"thresholds", "weights", "thompson_sampling"})
+_APPLIED_TABLES: Final = frozenset({"thresholds", "weights", "thompson_sampling", "pool"})
 _APPLIED_KEYS: Final = frozenset(
     {
         "enabled",
@@ -102,6 +102,7 @@ def settings_following(settings: Settings, rules: LearningRules) -> Settings:
             prior_beta=rules.prior_beta,
             min_samples_for_eligibility=rules.min_samples_for_eligibility,
         ),
+        pool=Pool.following(settings.pool, rules.pool),
     )
 
 

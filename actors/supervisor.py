@@ -36,9 +36,9 @@ from .runtime.failure import Failure
 from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
 from .runtime.supervision import RestartIntensity
-from .state.market import Ticket
-from .state.model_state import ModelState
-from .state.rebuild import Poison, rebuild_model
+from .state.learners import new_state, public_name
+from .state.pool_row import POOL_ID
+from .state.rebuild import HistoryItem, Poison, rebuild_model
 from .store import Store
 from .watching import ModelFailed, ModelRestarted, Watchers
 
@@ -110,15 +110,17 @@ class SupervisorActor(PooledActor):
     def _bring_back(self, message: BringBack) -> None:
         """Its new actor comes back at once as one that failed, and is rebuilt like any; with a clean slate."""
         model_id, roster = message.model_id, self._roster
+        if model_id == public_name(POOL_ID) and model_id not in roster.refs:
+            model_id = POOL_ID
         if model_id in roster.failed:
             self._restarts.pop(model_id, None)
             self._awaited[model_id] = [message.reply]
-            _log.warning("model brought back", model=model_id, was=roster.failed[model_id])
-            roster.bring_back(ModelState(model_id, Settings().learning_rules()))
+            _log.warning("model brought back", model=public_name(model_id), was=roster.failed[model_id])
+            roster.bring_back(new_state(model_id, Settings().learning_rules()))
         elif model_id in self._awaited:
             self._awaited[model_id].append(message.reply)
         elif model_id in roster.refs:
-            message.reply.set(RestartReceipt(model_id=model_id, restarted=False, applied_seq=0))
+            message.reply.set(RestartReceipt(model_id=message.model_id, restarted=False, applied_seq=0))
         else:
             error = UnknownModelError(model_id)
             message.reply.set_exception((UnknownModelError, error, None))
@@ -133,7 +135,10 @@ class SupervisorActor(PooledActor):
         if isinstance(failure.exception, HistoryTooShortError | BroughtBackError):
             return _Restart(failure, model_id, True)
         _log.error(
-            "model failed", model=model_id, error=reason_of(failure.exception), attempts=failure.attempts
+            "model failed",
+            model=public_name(model_id),
+            error=reason_of(failure.exception),
+            attempts=failure.attempts,
         )
         decision = self._intensity.decide(self._restarts.get(model_id, ()), self._clock.monotonic())
         self._restarts[model_id] = decision.restarts
@@ -171,7 +176,7 @@ class SupervisorActor(PooledActor):
         self._router.cell.put_always(Envelope(AskHistory(model_id), asked))
         return asked.get()
 
-    def _restart(self, restart: _Restart, history: History, archived: list[Ticket]) -> None:
+    def _restart(self, restart: _Restart, history: History, archived: list[HistoryItem]) -> None:
         failure, model_id = restart.failure, restart.model_id
         poison: list[Poison] = []
         state = rebuild_model(
@@ -185,23 +190,29 @@ class SupervisorActor(PooledActor):
         set_aside(_cell(failure).scheduler.dead_letters, model_id, poison, max(failure.attempts, 1))
         failure.resume(retry=restart.retry, actor=ModelActor(state))
         _log.info(
-            "model rebuilt", model=model_id, n=state.now.n, applied_seq=state.applied_seq, poison=len(poison)
+            "model rebuilt",
+            model=public_name(model_id),
+            n=state.now.n,
+            applied_seq=state.applied_seq,
+            poison=len(poison),
         )
         for reply in self._awaited.pop(model_id, ()):
-            reply.set(RestartReceipt(model_id=model_id, restarted=True, applied_seq=state.applied_seq))
+            reply.set(
+                RestartReceipt(model_id=public_name(model_id), restarted=True, applied_seq=state.applied_seq)
+            )
         if not isinstance(failure.exception, HistoryTooShortError):
-            self._watchers.tell(ModelRestarted(model_id))
+            self._watchers.tell(ModelRestarted(public_name(model_id)))
 
     def _give_up(self, failure: Failure, model_id: str, reason: str) -> None:
         self._roster.failed[model_id] = reason
-        error = ModelFailedError(f"model {shown(model_id)} was given up: {reason}")
+        error = ModelFailedError(f"model {shown(public_name(model_id))} was given up: {reason}")
         waiting: list[LeanFuture[Any]] = [*self._awaited.pop(model_id, ())]
         waiting += [message.done for message in failure.messages if isinstance(message, FoldAgain)]
         failure.stop()
         for reply in waiting:
             reply.set_exception((ModelFailedError, error, None))
-        _log.critical("model given up; the others go on", model=model_id, reason=reason)
-        self._watchers.tell(ModelFailed(model_id, reason))
+        _log.critical("model given up; the others go on", model=public_name(model_id), reason=reason)
+        self._watchers.tell(ModelFailed(public_name(model_id), reason))
 
 
 def _cell(failure: Failure) -> Cell:

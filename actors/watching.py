@@ -12,6 +12,7 @@ from .log import get_logger
 from .state.delivery import Delivery
 from .state.entries import PauseModel, ResetModel, ResumeModel
 from .state.events import Counted, Paused, Resumed, Scored
+from .state.pool_row import POOL_ID
 
 __all__ = [
     "ActorRecovered",
@@ -139,7 +140,9 @@ class Watchers:
 def touched(deliveries: list[tuple[str, Delivery]]) -> frozenset[str]:
     """The models that learn something from what they are told."""
     return frozenset(
-        model_id for model_id, delivery in deliveries if any(map(_teaches, reversed(delivery.events)))
+        model_id
+        for model_id, delivery in deliveries
+        if model_id != POOL_ID and any(map(_teaches, reversed(delivery.events)))
     )
 
 

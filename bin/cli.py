@@ -17,6 +17,7 @@ from ..protocol.compiled import compiled_modules
 from ..protocol.errors import HandicapperError
 from . import exit_codes
 from .config_commands import config_group
+from .pool_commands import POOL_COMMANDS
 from .replay import replay_command
 from .serve import serve_command
 from .simulate import simulate_command
@@ -56,7 +57,7 @@ cli.add_command(replay_command)
 cli.add_command(simulate_command)
 cli.add_command(serve_command)
 cli.add_command(config_group)
-for _command in (*STATE_COMMANDS, *SUPERVISION_COMMANDS):
+for _command in (*STATE_COMMANDS, *POOL_COMMANDS, *SUPERVISION_COMMANDS):
     cli.add_command(_command)
 
 

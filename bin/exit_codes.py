@@ -69,6 +69,7 @@ DESCRIPTIONS: dict[int, str] = {
 # Keyed by the stable code, because errors that come over a socket have the code but not the class.
 _OF_CODE: dict[str, int] = {
     "UNKNOWN_MODEL": CANNOT_OPEN_INPUT,
+    "UNKNOWN_MARKET": CANNOT_OPEN_INPUT,
     "INPUT_UNREADABLE": CANNOT_OPEN_INPUT,
     "STATE_MISSING": CANNOT_OPEN_INPUT,
     "SETTINGS_INVALID": BAD_SETTINGS,

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from ..protocol.messages import CalibrationReport, ModelReport
+from ..protocol.messages import CalibrationReport, ModelReport, PoolReport
 from .tables import Column, Table, fields_table
 from .times import format_time_ns
 
-__all__ = ["by_brier", "number", "replay_figures", "replay_table", "report_tables"]
+__all__ = ["by_brier", "number", "pool_tables", "replay_figures", "replay_table", "report_tables"]
 
 _NONE = "-"
 _CENT = Decimal("0.01")
@@ -178,3 +178,22 @@ def _threshold(report: ModelReport) -> str:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+def pool_tables(report: PoolReport) -> list[Table]:
+    """What the pool has learned: its own figures beside equal weights, and every model's share."""
+    fields = [
+        ("markets learned from", str(report.n)),
+        ("accuracy", number(report.accuracy)),
+        ("Brier score", number(report.brier, 5)),
+        ("of equal weights", number(report.equal_brier, 5)),
+        ("log loss", number(report.log_loss, 5)),
+        ("of equal weights", number(report.equal_log_loss, 5)),
+        *((f"by {form}", number(weight)) for form, weight in report.forms.items()),
+        ("as of", format_time_ns(report.as_of)),
+    ]
+    columns = [Column("model", numeric=False), Column("share"), Column("weight"), Column("n")]
+    rows = [
+        [share.model_id, number(share.share), number(share.weight), str(share.n)] for share in report.shares
+    ]
+    return [fields_table("", fields), Table("", columns, rows)]

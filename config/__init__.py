@@ -8,8 +8,9 @@ as data), :mod:`.checking` (every problem at once), :mod:`.loading` (files and t
 from __future__ import annotations
 
 from .loading import check_settings, default_settings, load_settings, parse_settings, settings_from_dict
+from .pool_table import Pool
 from .rendering import SettingDoc, describe_settings, settings_to_dict, settings_to_toml, shipped_toml
-from .rules import LearningRules
+from .rules import LearningRules, PoolRules
 from .settings import (
     Limits,
     Persistence,
@@ -25,6 +26,8 @@ __all__ = [
     "LearningRules",
     "Limits",
     "Persistence",
+    "Pool",
+    "PoolRules",
     "Server",
     "SettingDoc",
     "Settings",

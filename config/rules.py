@@ -6,10 +6,26 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["LearnOn", "LearningRules", "WeightPolicy"]
+__all__ = ["LearnOn", "LearningRules", "PoolRules", "WeightPolicy"]
 
 LearnOn = Literal["final", "proposed"]
-WeightPolicy = Literal["accuracy", "posterior"]
+WeightPolicy = Literal["accuracy", "posterior", "score"]
+
+
+class PoolRules(Struct, frozen=True, kw_only=True, gc=False):
+    """How the pool learns what the models' shares of it are: :class:`handicapper.config.Pool`, flat."""
+
+    retire_after_seconds: float
+    slow: tuple[float, float, float]
+    """Rate, decay, sharing."""
+    fast: tuple[float, float, float]
+    form_prior: tuple[float, float, float, float]
+    """Of the equal, the linear, the log-odds and the corrected pool; need not sum to 1."""
+    form_decay: float
+    correction_variance: float
+    correction_decay: float
+    probability_floor: float
+    simultaneous_seconds: float
 
 
 class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
@@ -51,3 +67,5 @@ class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
     """False: selections rank by posterior mean."""
     learn_on: LearnOn
     """Resolution status from which on a resolution teaches."""
+    pool: PoolRules | None = None
+    """How the pool learns; None: it does not, as in journals from before there was one."""

@@ -17,6 +17,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from .learning_tables import ThompsonSampling, Thresholds, Weights
+from .pool_table import Pool
 from .rules import LearningRules, LearnOn
 from .running_tables import Limits, Persistence, Supervision
 from .server_table import Server
@@ -25,6 +26,7 @@ __all__ = [
     "LearningRules",
     "Limits",
     "Persistence",
+    "Pool",
     "Server",
     "Settings",
     "SettingsDocument",
@@ -97,6 +99,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     thresholds: Thresholds = Thresholds()
     weights: Weights = Weights()
     thompson_sampling: ThompsonSampling = ThompsonSampling()
+    pool: Pool = Pool()
     persistence: Persistence = Persistence()
     limits: Limits = Limits()
     supervision: Supervision = Supervision()
@@ -131,6 +134,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             min_samples_for_eligibility=self.thompson_sampling.min_samples_for_eligibility,
             sampling_enabled=self.thompson_sampling.enabled,
             learn_on=self.learn_on,
+            pool=self.pool.rules(),
         )
 
     def _relaxation_half_life_seconds(self) -> float:

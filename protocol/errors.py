@@ -9,6 +9,7 @@
     │   ├── StaleRevisionError         STALE_REVISION: a revision goes backwards
     │   ├── PredictedAfterResolutionError   PREDICTED_AFTER_RESOLUTION: look-ahead
     │   ├── UnknownModelError          UNKNOWN_MODEL
+    │   ├── UnknownMarketError         UNKNOWN_MARKET
     │   ├── SettingsError              SETTINGS_INVALID: all problems at once
     │   ├── BatchError                 BATCH_PARTIAL: some items of a batch were refused
     │   └── ProtocolError              the peer broke the wire's rules
@@ -80,6 +81,7 @@ __all__ = [
     "TooLargeError",
     "UnauthenticatedError",
     "UnframeableError",
+    "UnknownMarketError",
     "UnknownMethodError",
     "UnknownModelError",
     "error_from_wire",
@@ -160,6 +162,18 @@ class UnknownModelError(CallerError):
             f"model {shown(model_id)} was never seen; expected the id of one with a recorded prediction or outcome"
         )
         self.model_id = model_id
+
+
+class UnknownMarketError(CallerError):
+    """No prediction of this market was recorded, or none that holds at the time asked about."""
+
+    code = "UNKNOWN_MARKET"
+
+    def __init__(self, market_id: str) -> None:
+        super().__init__(
+            f"market {shown(market_id)} has no prediction to combine; record one first, or give predictions"
+        )
+        self.market_id = market_id
 
 
 class SettingsError(CallerError):

@@ -17,6 +17,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .pooled import Forecast, PooledForecast, PoolMember, PoolReport, PoolShare
 from .reports import (
     BackupReceipt,
     CalibrationBin,
@@ -47,12 +48,17 @@ __all__ = [
     "DaemonStatistics",
     "DeadLetter",
     "DeadLetterReplay",
+    "Forecast",
     "HelloReply",
     "Input",
     "MarketResolved",
     "ModelReport",
     "ModelSample",
     "ModelSummary",
+    "PoolMember",
+    "PoolReport",
+    "PoolShare",
+    "PooledForecast",
     "Prediction",
     "Receipt",
     "ResolutionStatus",

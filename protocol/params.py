@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from .limits import PROTOCOL_VERSION
-from .messages import MarketResolved, MetadataValue, Prediction, ResolutionStatus, TradeOutcome
+from .messages import Forecast, MarketResolved, MetadataValue, Prediction, ResolutionStatus, TradeOutcome
 from .values import (
     ID_EXPECTED,
     LABEL_EXPECTED,
@@ -35,6 +35,8 @@ __all__ = [
     "TOPICS",
     "AsOf",
     "Backup",
+    "Combine",
+    "ForecastParams",
     "Hello",
     "LetterIds",
     "MarketResolvedParams",
@@ -66,6 +68,7 @@ Time: TypeAlias = Annotated[int, Meta(description=TIME_EXPECTED)]
 Probability: TypeAlias = Annotated[float, Meta(description=PROBABILITY_EXPECTED)]
 Money: TypeAlias = Annotated[str | int, Meta(description=MONEY_EXPECTED)] | None
 Ids: TypeAlias = Annotated[list[Id], Meta(description="an array of model ids")]
+Labels: TypeAlias = Annotated[list[Label], Meta(description="an array of outcome labels")]
 Letters: TypeAlias = Annotated[list[int], Meta(description="an array of ids of dead letters")]
 Topics: TypeAlias = Annotated[list[str], Meta(description=f"an array of some of: {', '.join(TOPICS)}")]
 Items: TypeAlias = Annotated[
@@ -203,6 +206,33 @@ class AsOf(Struct, frozen=True, kw_only=True):
     """An event time; default: now."""
 
     as_of: Time | None = None
+
+
+class ForecastParams(Struct, frozen=True, kw_only=True, gc=False):
+    """A :class:`Forecast` on the wire."""
+
+    model_id: Id
+    outcome: Label
+    confidence: Probability
+    price: Money = None
+
+    def message(self) -> Forecast:
+        """The forecast, unchecked."""
+        return Forecast(
+            model_id=self.model_id,
+            outcome=self.outcome,
+            confidence=self.confidence,
+            price=None if self.price is None else _decimal(self.price),
+        )
+
+
+class Combine(Struct, frozen=True, kw_only=True):
+    """The market whose predictions are to be combined, or forecasts that are, each a map or an array."""
+
+    market_id: Id | None = None
+    predictions: Items | None = None
+    as_of: Time | None = None
+    outcomes: Labels | None = None
 
 
 class Sample(Struct, frozen=True, kw_only=True):

@@ -10,12 +10,12 @@ The common case, a message that is right as it is, takes one pass of cheap compa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 from .errors import InvalidValueError
-from .messages import Input, MarketResolved, Prediction, TradeOutcome
+from .messages import Forecast, Input, MarketResolved, Prediction, TradeOutcome
 from .values import (
     ID_BYTES_MAX,
     LABEL_BYTES_MAX,
@@ -42,9 +42,11 @@ from .values import (
 from .wording import shown
 
 __all__ = [
+    "check_forecast",
     "check_id",
     "check_input",
     "check_market_resolved",
+    "check_outcomes",
     "check_path",
     "check_prediction",
     "check_text",
@@ -101,6 +103,38 @@ def check_prediction(prediction: Prediction) -> Prediction:
         fee=optional(check_money, "fee", p.fee),
         metadata=optional(check_metadata, "metadata", p.metadata),
     )
+
+
+def check_forecast(field: str, given: object) -> Forecast:
+    """Return what a forecast, or the forecast in a prediction, says; or raise InvalidValueError naming ``field``.
+
+    >>> try:
+    ...     check_forecast("predictions[2]", Forecast(model_id="m", outcome="YES", confidence=1.2))
+    ... except InvalidValueError as error:
+    ...     print(error)
+    INVALID_VALUE predictions[2].confidence was 1.2; expected a number from 0 to 1
+    """
+    if not isinstance(given, Forecast | Prediction):
+        raise InvalidValueError(field, given, "a Forecast or a Prediction")
+    price = optional(check_money, f"{field}.price", given.price)
+    if price is not None and price > 1:
+        raise InvalidValueError(f"{field}.price", price, "the price of a claim that pays 1, from 0 to 1")
+    return Forecast(
+        model_id=check_id(f"{field}.model_id", given.model_id),
+        outcome=check_label(f"{field}.outcome", given.outcome),
+        confidence=check_probability(f"{field}.confidence", given.confidence),
+        price=price,
+    )
+
+
+def check_outcomes(outcomes: object) -> frozenset[str]:
+    """Return the labels of outcomes given, or raise InvalidValueError."""
+    if isinstance(outcomes, str) or not isinstance(outcomes, Iterable):
+        raise InvalidValueError("outcomes", outcomes, "several outcome labels, such as a list of them")
+    labels = frozenset(check_label("outcomes", label) for label in outcomes)
+    if len(labels) > PAYOUT_LABELS_MAX:
+        raise InvalidValueError("outcomes", len(labels), f"at most {PAYOUT_LABELS_MAX} outcome labels")
+    return labels
 
 
 def check_market_resolved(resolution: MarketResolved) -> MarketResolved:

@@ -20,5 +20,6 @@ where they enter.
 :mod:`.selection`      ranking, and the exact probability of being best
 :mod:`.pnl`            profit and loss, exact
 :mod:`.skill`          better than a reference by how much
+:mod:`.pooling`        one probability from many models, and each model's share in it
 =====================  ==================================================================
 """

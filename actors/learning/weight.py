@@ -21,6 +21,7 @@ __all__ = [
     "WeightRules",
     "accuracy_weight",
     "posterior_weight",
+    "score_weight",
 ]
 
 NEUTRAL_WEIGHT = 1.0
@@ -36,6 +37,8 @@ class WeightEvidence(NamedTuple):
     beta: float
     prior_alpha: float
     prior_beta: float
+    relative: float = 1.0
+    """The model's share of the pool against an equal one; 1 where the pool knows nothing of it."""
 
 
 class WeightRules(NamedTuple):
@@ -90,10 +93,23 @@ def posterior_weight(evidence: WeightEvidence, rules: WeightRules) -> float:
     return _weight((beta_mean(alpha, beta) - 0.5) * size / (size + rules.shrinkage), rules)
 
 
+def score_weight(evidence: WeightEvidence, rules: WeightRules) -> float:
+    """``clip(share · number of models, minimum, maximum)``: what a model's forecasts were worth beside the others'.
+
+    A share of the pool (see :mod:`.pooling`) compares models on the same events only, so that one which was absent
+    neither gains nor loses; an equal share is neutral.
+
+    >>> score_weight(WeightEvidence(0.5, 1.0, 1.0, 1.0, 1.0, relative=1.5), WeightRules())
+    1.5
+    """
+    return min(max(evidence.relative, rules.minimum), rules.maximum)
+
+
 WEIGHT_POLICIES: Mapping[str, WeightPolicy] = MappingProxyType(
     {
         "accuracy": accuracy_weight,
         "posterior": posterior_weight,
+        "score": score_weight,
     }
 )
 """Every policy by the name the settings use."""

@@ -27,9 +27,10 @@ from .entries import (
     ResumeModel,
     RulesInForce,
 )
-from .events import UNKNOWN, ModelEvent, Paused, Rescored, Reset, Resumed, RulesChanged, Scored
+from .events import UNKNOWN, ModelEvent, Paused, PoolRescored, Rescored, Reset, Resumed, RulesChanged, Scored
 from .market import Market, Ruling, Ticket, counts, effective_resolution, loose_row, revision_key, row_of
 from .memory import BookMemory
+from .pool_row import POOL_ID, POOL_MODELS_MIN, pool_row, row_in_force
 
 __all__ = ["Book", "Control"]
 
@@ -44,10 +45,12 @@ class Book(BookMemory):
         self.seq = 0
         self.learn_on: Literal["final", "proposed"] = "final"
         """From the rules in force: which resolutions teach."""
+        self.pooling = False
+        """Likewise: whether they teach the pool."""
         self.pending_max = pending_max
         self.models_max = models_max
         self.controls: dict[str, list[tuple[int, Control]]] = {}
-        """Every known model, with its pauses, ends of pauses and resets in order."""
+        """Every known model, and the pool once it learns, with its pauses, ends of pauses and resets in order."""
         self.rules_history: list[tuple[int, LearningRules]] = []
 
     # ----------------------------------------------------------------- apply
@@ -120,7 +123,26 @@ class Book(BookMemory):
         self.unsaved[market.ordinal] = market
         in_force = self._in_force(market)
         receipt = self._settle(market, market.tickets.values(), in_force, seq, out)
+        if self.pooling or market.pool_seq:
+            self._tell_pool(market, in_force, seq, out)
         return receipt if market.tickets and in_force is not None else replace(receipt, waiting=True)
+
+    def _tell_pool(self, market: Market, ruling: Ruling | None, seq: int, out: Deliveries) -> None:
+        """Tell the pool of a market when a resolution first comes into force, and of what changes it later."""
+        if not market.pool_seq:
+            if ruling is None:
+                return
+            market.pool_seq, market.pool_ruling_seq = seq, ruling.seq
+            row = pool_row(market, ruling) if len(market.tickets) >= POOL_MODELS_MIN else None
+            if row is not None:
+                self.controls.setdefault(POOL_ID, [])
+                out.tell(POOL_ID, row, seq)
+            return
+        told = row_in_force(market)
+        market.pool_ruling_seq = 0 if ruling is None else ruling.seq
+        row = pool_row(market, ruling)
+        if row is not None and row != told:
+            out.tell(POOL_ID, PoolRescored(market.pool_seq, row), seq)
 
     def _settle_trade(self, outcome: TradeOutcome, seq: int, out: Deliveries) -> Receipt:
         model_id, prediction_id = outcome.model_id, outcome.prediction_id
@@ -186,7 +208,7 @@ class Book(BookMemory):
 
     def _new_rules(self, entry: RulesInForce, seq: int, out: Deliveries) -> Receipt:
         self.rules_history.append((seq, entry.rules))
-        self.learn_on = entry.rules.learn_on
+        self.follow_rules()
         for model_id in self.controls:
             out.tell(model_id, RulesChanged(entry.rules), seq)
         return Receipt(seq=seq)
@@ -208,6 +230,11 @@ class Book(BookMemory):
         told: ModelEvent = event
         out.tell(entry.model_id, told, seq)
         return Receipt(seq=seq)
+
+    def follow_rules(self) -> None:
+        """Have the newest rules decide what resolutions teach."""
+        rules = self.rules_history[-1][1]
+        self.learn_on, self.pooling = rules.learn_on, rules.pool is not None
 
     def rules_at(self, seq: int) -> LearningRules:
         """The rules in force when input ``seq`` was applied."""

@@ -1,4 +1,4 @@
-"""What the router tells a model: the only things that change a :class:`ModelState`.
+"""What the router tells a model, and the pool: the only things that change their states.
 
 Each is derived from one journaled input. ``row_id`` is the sequence number of the prediction's own
 input (of the outcome's, where no prediction was recorded): one row of a model's history each.
@@ -17,8 +17,11 @@ from ...config.settings import LearningRules
 __all__ = [
     "UNKNOWN",
     "Counted",
+    "Forecast",
     "ModelEvent",
     "Paused",
+    "PoolRescored",
+    "PoolScored",
     "Rescored",
     "Reset",
     "Resumed",
@@ -89,4 +92,29 @@ class RulesChanged(Struct, frozen=True, gc=False):
     rules: LearningRules
 
 
-ModelEvent = Scored | Rescored | Counted | Paused | Resumed | Reset | RulesChanged
+Forecast = tuple[str, str, float]
+"""(model id, outcome label, its probability)."""
+
+
+class PoolScored(Struct, frozen=True, gc=False, array_like=True):
+    """One resolved market, in the order in which they came to be resolved."""
+
+    row_id: int
+    """Ordinal of the market."""
+    at_ns: int
+    """When it resolved (event time)."""
+    forecasts: tuple[Forecast, ...]
+    """In the order in which they were recorded."""
+    payouts: tuple[tuple[str, float], ...]
+    """What a claim on each outcome pays, by label; empty: it teaches nothing (void, or no longer in force)."""
+
+
+class PoolRescored(Struct, frozen=True, gc=False, array_like=True):
+    """The row of a market is replaced: its resolution was revised."""
+
+    position_seq: int
+    """Sequence number at which the row was first told: its place in the order."""
+    new: PoolScored
+
+
+ModelEvent = Scored | Rescored | PoolScored | PoolRescored | Counted | Paused | Resumed | Reset | RulesChanged

@@ -75,6 +75,11 @@ class Market(Struct, array_like=True, gc=False):
     """By prediction id."""
     pending: int = 0
     """Tickets without a row."""
+    pool_seq: int = 0
+    """Sequence number at which a resolution first came into force, which is when the pool learns from the market: its
+    place in the pool's history; 0: it never did, or the pool did not learn then."""
+    pool_ruling_seq: int = 0
+    """Sequence number of the resolution the pool has learned from; 0: it is not in force any more."""
 
     @property
     def settled(self) -> bool:

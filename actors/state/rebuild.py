@@ -8,18 +8,19 @@ same rows, in the same order, by the same rules.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from ...config.settings import LearningRules
 from ...protocol.errors import reason_of
 from ...protocol.wording import written_out
 from .book import Control
 from .entries import Gate
-from .events import Counted, ModelEvent, RulesChanged
+from .events import Counted, PoolScored, RulesChanged
+from .learners import new_state
 from .market import Market, Ticket
-from .model_state import ModelState
+from .pool_row import POOL_ID, row_in_force
 
-__all__ = ["Poison", "model_history", "rebuild_model"]
+__all__ = ["HistoryItem", "Poison", "PoolLesson", "model_history", "rebuild_model"]
 
 EVENT_CHARS_MAX: Final = 200
 
@@ -34,7 +35,7 @@ class Poison(str):
     error: str
 
     @classmethod
-    def of(cls, seq: int, event: ModelEvent, error: Exception) -> Poison:
+    def of(cls, seq: int, event: Any, error: Exception) -> Poison:
         """What to tell of an event of input ``seq``."""
         shown, raised = f"input {seq}: {written_out(event, EVENT_CHARS_MAX)}", reason_of(error)
         poison = cls(f"{shown}: {raised}")
@@ -42,26 +43,43 @@ class Poison(str):
         return poison
 
 
-def model_history(model_id: str, markets: Iterable[Market]) -> list[Ticket]:
-    """Every ticket of one model in the markets given."""
+class PoolLesson(NamedTuple):
+    """A market's row as the pool learns it, and its place in the pool's history."""
+
+    position_seq: int
+    row: PoolScored
+
+
+HistoryItem = Ticket | PoolLesson
+"""What a model's history is made of: its tickets; the pool's: rows of markets."""
+
+
+def model_history(model_id: str, markets: Iterable[Market]) -> list[HistoryItem]:
+    """Every ticket of one model in the markets given; of the pool, what each of them taught it."""
+    if model_id == POOL_ID:
+        rows = ((market.pool_seq, row_in_force(market)) for market in markets if market.pool_seq)
+        return [PoolLesson(position_seq, row) for position_seq, row in rows if row is not None]
     return [ticket for market in markets for ticket in market.tickets.values() if ticket.model_id == model_id]
 
 
 def rebuild_model(
     model_id: str,
-    tickets: Iterable[Ticket],
+    tickets: Iterable[HistoryItem],
     controls: Iterable[tuple[int, Control]],
     rules_history: list[tuple[int, LearningRules]],
     applied_seq: int,
     on_poison: Callable[[Poison], object] | None = None,
-) -> ModelState:
-    """Fold a model's tickets (from all its markets, in any order), pauses, resets and rules.
+) -> Any:
+    """Fold a model's tickets (from all its markets, in any order), pauses, resets and rules; or the pool's lessons.
 
     ``applied_seq`` is the last input that touched the model; all given was settled up to it. An event
     that raises is passed over and told to ``on_poison``; without it the exception goes on upwards.
     """
-    timeline: list[tuple[int, int, ModelEvent]] = []
+    timeline: list[tuple[int, int, Any]] = []
     for ticket in tickets:
+        if isinstance(ticket, PoolLesson):
+            timeline.append((ticket.position_seq, ticket.row.row_id, ticket.row))
+            continue
         if ticket.prediction is not None:
             timeline.append((ticket.prediction_seq, 0, _counted(ticket.gate)))
         if ticket.row is not None:
@@ -74,7 +92,7 @@ def rebuild_model(
     for seq, rules in rules_history:
         if seq <= first:
             in_force = rules
-    state = ModelState(model_id, in_force)
+    state = new_state(model_id, in_force)
     for seq, _, event in timeline:
         # Several events may carry one sequence number: apply() skips what is not newer.
         state.applied_seq = seq - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from math import exp2
 
@@ -84,8 +85,11 @@ def threshold(state: ModelState, as_of: int) -> float:
     )
 
 
-def params(state: ModelState, as_of: int) -> AdaptiveParams:
-    """The mission's three parameters: learned ones once adapted, the initial ones before."""
+def params(state: ModelState, as_of: int, weights: Mapping[str, float] | None = None) -> AdaptiveParams:
+    """The mission's three parameters: learned ones once adapted, the initial ones before.
+
+    ``weights``: what the pool says of the models; only ``weight_policy = "score"`` looks at it.
+    """
     rules = state.rules
     if not adapted(state):
         initial = initial_params(rules)
@@ -98,7 +102,10 @@ def params(state: ModelState, as_of: int) -> AdaptiveParams:
             adapted=False,
         )
     alpha, beta = posterior(state, as_of)
-    evidence = WeightEvidence(state.now.ema_accuracy, alpha, beta, rules.prior_alpha, rules.prior_beta)
+    relative = NEUTRAL_WEIGHT if weights is None else weights.get(state.model_id, NEUTRAL_WEIGHT)
+    evidence = WeightEvidence(
+        state.now.ema_accuracy, alpha, beta, rules.prior_alpha, rules.prior_beta, relative
+    )
     limits = WeightRules(rules.min_weight, rules.max_weight, rules.weight_shrinkage)
     return AdaptiveParams(
         confidence_threshold=threshold(state, as_of),
@@ -149,12 +156,14 @@ def contender(state: ModelState, as_of: int) -> tuple[float, float] | None:
     return posterior(state, as_of) if eligible(state, as_of) else None
 
 
-def decide_gate(state: ModelState, confidence: float, as_of: int) -> Gate:
+def decide_gate(
+    state: ModelState, confidence: float, as_of: int, weights: Mapping[str, float] | None = None
+) -> Gate:
     """Whether a signal of this confidence is traded at that time, and at what size.
 
     A paused model's signals are refused, and its numbers given all the same.
     """
-    now = params(state, as_of)
+    now = params(state, as_of, weights)
     if paused(state, as_of):
         return refuse("paused", now, state.applied_seq)
     if not passes_gate(confidence, now.confidence_threshold):
@@ -178,11 +187,11 @@ def refuse(reason: str, now: AdaptiveParams, decided_seq: int) -> Gate:
     )
 
 
-def summary(state: ModelState, as_of: int) -> ModelSummary:
+def summary(state: ModelState, as_of: int, weights: Mapping[str, float] | None = None) -> ModelSummary:
     """One line about the model."""
     rules = state.rules
     alpha, beta = posterior(state, as_of)
-    now = params(state, as_of)
+    now = params(state, as_of, weights)
     return ModelSummary(
         model_id=state.model_id,
         n=state.now.n,
@@ -198,12 +207,12 @@ def summary(state: ModelState, as_of: int) -> ModelSummary:
     )
 
 
-def report(state: ModelState, as_of: int) -> ModelReport:
+def report(state: ModelState, as_of: int, weights: Mapping[str, float] | None = None) -> ModelReport:
     """Everything believed about the model (``probability_best`` needs the others: left None)."""
     rules, now, tally = state.rules, state.now, state.tally
     alpha, beta = posterior(state, as_of)
     low, high = beta_interval(alpha, beta, 0.90)
-    current = params(state, as_of)
+    current = params(state, as_of, weights)
     theta = current.confidence_threshold
     price_brier = now.price_brier_sum / now.priced if now.priced else None
     priced_brier = now.priced_brier_sum / now.priced if now.priced else None

@@ -12,8 +12,12 @@ from ..messages import (
     ConfigReply,
     DaemonStatistics,
     DeadLetter,
+    Forecast,
     ModelReport,
     ModelSummary,
+    PooledForecast,
+    PoolReport,
+    Prediction,
     Selection,
     VerifyReport,
 )
@@ -91,6 +95,39 @@ class AsyncQuestions(AsyncCalls):
     ) -> list[Selection]:
         """Several selections, each described by the keyword arguments of :meth:`thompson_sample`."""
         return await self._ask(requests.thompson_sample_batch(samples), timeout)
+
+    async def combine(
+        self,
+        market_id: str | None = None,
+        *,
+        predictions: Iterable[Forecast | Prediction] | None = None,
+        outcomes: Iterable[str] = (),
+        as_of: int | datetime | None = None,
+        timeout: float | None = None,
+    ) -> PooledForecast:
+        """The models' forecasts of a market as one: of each model the last recorded, or those given, which are not
+        recorded. ``outcomes`` are further outcomes that the market can have.
+
+        Raises:
+            UnknownMarketError: nobody has forecast that market.
+
+        """
+        return await self._ask(requests.combine(market_id, predictions, outcomes, as_of), timeout)
+
+    def combine_nowait(
+        self,
+        market_id: str | None = None,
+        *,
+        predictions: Iterable[Forecast | Prediction] | None = None,
+        outcomes: Iterable[str] = (),
+        as_of: int | datetime | None = None,
+    ) -> asyncio.Future[PooledForecast]:
+        """The same without waiting."""
+        return self._start(requests.combine(market_id, predictions, outcomes, as_of))
+
+    async def pool(self, *, as_of: int | datetime | None = None, timeout: float | None = None) -> PoolReport:
+        """What the pool has learned: every model's share, and whether combining paid."""
+        return await self._ask(requests.pool(as_of), timeout)
 
     async def models(
         self, *, as_of: int | datetime | None = None, timeout: float | None = None

@@ -23,9 +23,12 @@ from ..messages import (
     DaemonStatistics,
     DeadLetter,
     DeadLetterReplay,
+    Forecast,
     MarketResolved,
     ModelReport,
     ModelSummary,
+    PooledForecast,
+    PoolReport,
     Prediction,
     Receipt,
     RestartReceipt,
@@ -38,8 +41,10 @@ from ..messages import (
 from ..methods import METHODS
 from ..results import message_of
 from ..validation import (
+    check_forecast,
     check_id,
     check_market_resolved,
+    check_outcomes,
     check_path,
     check_prediction,
     check_text,
@@ -230,6 +235,27 @@ def _sample(given: dict[str, Any]) -> SampleParams:
     except TypeError as error:
         expected = f"keyword arguments of thompson_sample: {error}"
         raise InvalidValueError("samples", given, expected) from None
+
+
+def combine(
+    market_id: str | None,
+    predictions: Iterable[Forecast | Prediction] | None,
+    outcomes: Iterable[str],
+    as_of: Time | None,
+) -> Request[PooledForecast]:
+    if (market_id is None) == (predictions is None):
+        raise InvalidValueError("market_id", market_id, "a market or predictions, and not both")
+    at, labels = _time("as_of", as_of), sorted(check_outcomes(outcomes))
+    if market_id is not None:
+        return Request(spec_of("combine"), (check_id("market_id", market_id), None, at, labels))
+    if isinstance(predictions, str) or not isinstance(predictions, Iterable):
+        raise InvalidValueError("predictions", predictions, "several forecasts, such as a list of Forecast")
+    forecasts = [astuple(check_forecast(f"predictions[{i}]", given)) for i, given in enumerate(predictions)]
+    return Request(spec_of("combine"), (None, forecasts, at, labels))
+
+
+def pool(as_of: Time | None) -> Request[PoolReport]:
+    return Request(spec_of("pool"), (_time("as_of", as_of),))
 
 
 def models(as_of: Time | None) -> Request[list[ModelSummary]]:

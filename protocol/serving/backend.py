@@ -9,9 +9,11 @@ from ..messages import (
     BackupReceipt,
     DeadLetter,
     DeadLetterReplay,
+    Forecast,
     Input,
     ModelReport,
     ModelSummary,
+    PoolReport,
     Prediction,
     Statistics,
     VerifyReport,
@@ -63,6 +65,17 @@ class Backend(Protocol):
         """A selection."""
         ...
 
+    def combine_nowait(
+        self,
+        market_id: str | None = None,
+        *,
+        predictions: Iterable[Forecast] | None = None,
+        outcomes: Iterable[str] = (),
+        as_of: int | None = None,
+    ) -> Pending:
+        """A pooled forecast."""
+        ...
+
     def pause_nowait(self, model_id: str, until: int | None = None, reason: str = "") -> Pending:
         """A receipt."""
         ...
@@ -81,6 +94,10 @@ class Backend(Protocol):
 
     def snapshot_nowait(self) -> Pending:
         """A snapshot receipt."""
+        ...
+
+    def pool(self, *, as_of: int | None = None) -> PoolReport:
+        """What the pool has learned."""
         ...
 
     def models(self, *, as_of: int | None = None) -> list[ModelSummary]:

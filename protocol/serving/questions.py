@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import structs
 
 from .. import params as p
-from ..decoding import check_items
+from ..decoding import ParamsDecoder, check_items
 from ..errors import InvalidValueError, ProtocolUnsupportedError, UnauthenticatedError
 from ..limits import PROTOCOL_VERSION
 from ..messages import DaemonStatistics, HelloReply, Subscription
@@ -189,6 +189,28 @@ def _sample_many(session: Taking, msgid: MsgId, params: p.Samples, size_bytes: i
     return QuestionRun(session, msgid, "thompson_sample_batch", asks, units, size_bytes)
 
 
+@cache
+def _forecasts(depth_max: int) -> ParamsDecoder:
+    return ParamsDecoder(p.ForecastParams, depth_max)
+
+
+def _combine(session: Taking, msgid: MsgId, params: p.Combine, _size_bytes: int) -> None:
+    _room(session)
+    predictions = None
+    if params.predictions is not None:
+        check_items("predictions", len(params.predictions), session.service.limits.batch_items_max)
+        decoder = _forecasts(session.service.limits.depth_max)
+        predictions = [
+            decoder.decode(raw, f"predictions[{index}].").message()
+            for index, raw in enumerate(params.predictions)
+        ]
+    session.charge(SELECTION_UNITS + len(predictions or ()) // 2)
+    pending = session.service.backend.combine_nowait(
+        params.market_id, predictions=predictions, outcomes=params.outcomes or (), as_of=params.as_of
+    )
+    _when_done(session, msgid, "combine", params, pending)
+
+
 def _slow(method: str, ask: Callable[[Taking, Any], Any]) -> Answer:
     """A question that takes long: asked on a thread."""
 
@@ -292,6 +314,8 @@ ANSWERS: Final[dict[str, Answer]] = {
     "get_adaptive_params_batch": _params_of_many,
     "thompson_sample": _sample,
     "thompson_sample_batch": _sample_many,
+    "combine": _combine,
+    "pool": _slow("pool", lambda session, params: session.service.backend.pool(as_of=params.as_of)),
     "models": _slow("models", lambda session, params: session.service.backend.models(as_of=params.as_of)),
     "report": _slow(
         "report", lambda session, params: session.service.backend.report(params.model_id, as_of=params.as_of)

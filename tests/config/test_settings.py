@@ -7,8 +7,18 @@ import struct
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from handicapper.config import LearningRules, Settings, Thresholds, Weights, check_settings, default_settings
+from handicapper.config import (
+    LearningRules,
+    Pool,
+    PoolRules,
+    Settings,
+    Thresholds,
+    Weights,
+    check_settings,
+    default_settings,
+)
 
 
 def test_defaults_of_the_mission_are_kept() -> None:
@@ -57,6 +67,7 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
             relaxation_half_life_hours=3.0,
         ),
         weights=Weights(policy="posterior", min_weight=0.5, max_weight=1.5, shrinkage=4.0),
+        pool=Pool(retire_after_days=2.0, slow_rate=0.5, linear_prior=0.2, form_decay=0.9),
     )
 
     assert settings.learning_rules() == LearningRules(
@@ -79,7 +90,19 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
         min_samples_for_eligibility=0,
         sampling_enabled=True,
         learn_on="proposed",
+        pool=PoolRules(
+            retire_after_seconds=172_800.0,
+            slow=(0.5, 0.9997, 1e-6),
+            fast=(0.1, 0.997, 1e-4),
+            form_prior=(0.04, 0.2, 0.04, 0.06),
+            form_decay=0.9,
+            correction_variance=0.03,
+            correction_decay=0.9997,
+            probability_floor=0.01,
+            simultaneous_seconds=3_600.0,
+        ),
     )
+    assert replace(settings, pool=Pool(enabled=False)).learning_rules().pool is None
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ OUTCOME: dict[str, Any] = {
     "prediction_id": "t-1", "model_id": "vegas", "predicted_outcome": "HOME", "actual_outcome": "AWAY",
     "resolved_at": T0 + 2, "pnl": "-12.50", "confidence": 0.5,
 }  # fmt: skip
+FORECAST: dict[str, Any] = {"model_id": "elo", "outcome": "HOME", "confidence": 0.7, "price": "0.58"}
 SAMPLE: dict[str, Any] = {
     "n": 2, "as_of": T0 + 10, "models": ["elo", "vegas"], "selection_id": "sel-1", "seed": 7,
 }  # fmt: skip
@@ -82,6 +83,11 @@ SCENARIO: list[tuple[str, dict[str, Any], Any]] = [
     ("replay_dead_letters", {"ids": [1, 99]}, {"ids": [True]}),
     ("subscribe", {"topics": ["parameters", "models"], "interval_ms": 1}, {"topics": ["prices"]}),
     ("backup", {"dest": "/var/backups/handicapper"}, {"dest": "handicapper"}),
+    ("combine",
+     {"market_id": None, "predictions": [FORECAST, FORECAST | {"model_id": "vegas", "confidence": 0.6}],
+      "as_of": T0 + 10},
+     {"market_id": "nowhere"}),
+    ("pool", {"as_of": T0 + 10}, {"as_of": "now"}),
 ]  # fmt: skip
 """Every method once: its params, and params that are refused."""
 

@@ -16,7 +16,7 @@ from handicapper.protocol.errors import (
     HandicapperError,
     InvalidValueError,
 )
-from handicapper.protocol.messages import Receipt
+from handicapper.protocol.messages import Forecast, Receipt
 
 from .aio_support import run, with_client
 from .client_support import (
@@ -64,6 +64,10 @@ CALLS: list[Callable[[Any], Any]] = [
     lambda on: on.thompson_sample(2, as_of=T0 + MINUTE, selection_id="s", models=["m", "n"], seed=3),
     lambda on: on.thompson_sample_batch([{"as_of": T0, "selection_id": "t", "seed": 1}]),
     lambda on: on.thompson_sample_batch([{"nonsense": 1}]),
+    lambda on: on.combine("k10", as_of=T0 + MINUTE),
+    lambda on: on.combine(predictions=[Forecast(model_id="m", outcome="YES", confidence=0.7)], as_of=T0),
+    lambda on: on.combine("nowhere"),
+    lambda on: on.pool(as_of=T0 + MINUTE),
     lambda on: on.models(as_of=T0 + MINUTE),
     lambda on: on.report("m", as_of=T0 + MINUTE),
     lambda on: on.report("nobody"),

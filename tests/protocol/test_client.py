@@ -30,7 +30,7 @@ from handicapper.protocol.errors import (
     UnknownMethodError,
     UnknownModelError,
 )
-from handicapper.protocol.messages import BatchResult, Receipt
+from handicapper.protocol.messages import BatchResult, Forecast, Receipt
 
 from .client_support import (
     MINUTE,
@@ -45,6 +45,10 @@ from .client_support import (
 )
 
 LATER = T0 + 10_000 * MINUTE
+FORECASTS = [
+    Forecast(model_id="m", outcome="YES", confidence=0.7),
+    Forecast(model_id="n", outcome="NO", confidence=0.6, price=Decimal("0.5")),
+]
 
 
 @pytest.fixture
@@ -165,6 +169,12 @@ IN_ORDER: list[Callable[[Any], Any]] = [
         as_of=datetime(2024, 5, 1, tzinfo=UTC), models=["m", "zz"], selection_id="s"
     ),
     lambda on: on.thompson_sample(seed=2**64),
+    lambda on: on.combine("k100", as_of=LATER),
+    lambda on: on.combine(predictions=FORECASTS, as_of=LATER),
+    lambda on: on.combine(),
+    lambda on: on.combine("nowhere"),
+    lambda on: on.combine(predictions=[Forecast(model_id="m", outcome="YES", confidence=2.0)]),
+    lambda on: on.pool(as_of=LATER),
     lambda on: on.thompson_sample(models="m"),
     lambda on: on.models(as_of=LATER),
     lambda on: on.report("m", as_of=LATER),

@@ -29,6 +29,7 @@ CODES = {
     "ConflictError": "CONFLICT",
     "StaleRevisionError": "STALE_REVISION",
     "PredictedAfterResolutionError": "PREDICTED_AFTER_RESOLUTION",
+    "UnknownMarketError": "UNKNOWN_MARKET",
     "UnknownModelError": "UNKNOWN_MODEL",
     "SettingsError": "SETTINGS_INVALID",
     "BatchError": "BATCH_PARTIAL",

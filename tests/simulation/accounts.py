@@ -5,7 +5,7 @@ from __future__ import annotations
 from handicapper.actors.state.book import Book
 from handicapper.actors.state.delivery import Deliveries
 from handicapper.actors.state.entries import Entry
-from handicapper.actors.state.model_state import ModelState
+from handicapper.actors.state.learners import LearnerState, new_state
 from handicapper.actors.state.rebuild import model_history, rebuild_model
 
 from ..state.samples import state_bytes
@@ -29,7 +29,7 @@ class Uninterrupted:
 
     def __init__(self) -> None:
         self.book = Book()
-        self.states: dict[str, ModelState] = {}
+        self.states: dict[str, LearnerState] = {}
         self.told: dict[str, int] = {}
         self.entries: list[Entry] = []
 
@@ -41,13 +41,13 @@ class Uninterrupted:
         for model_id, delivery in out.finished():
             state = self.states.get(model_id)
             if state is None:
-                state = ModelState(model_id, self.book.rules_at(delivery.first_seq))
+                state = new_state(model_id, self.book.rules_at(delivery.first_seq))
             self.told[model_id] = delivery.seq
             if state.apply(delivery.events, delivery.seq):
                 state = self.rebuilt(model_id)
             self.states[model_id] = state
 
-    def rebuilt(self, model_id: str) -> ModelState:
+    def rebuilt(self, model_id: str) -> LearnerState:
         """The state from the model's whole corrected history."""
         return rebuild_model(
             model_id,
@@ -65,7 +65,7 @@ class Uninterrupted:
         for seq, entry in enumerate(self.entries, 1):
             book.apply(entry, seq, out)
         for model_id, delivery in out.finished():
-            state = ModelState(model_id, book.rules_at(delivery.first_seq))
+            state = new_state(model_id, book.rules_at(delivery.first_seq))
             if not state.apply(delivery.events, delivery.seq):
                 same = state_bytes(self.states[model_id])
                 assert state_bytes(state) == same, f"{model_id} folded as one batch differs"

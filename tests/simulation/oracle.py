@@ -18,7 +18,9 @@ from handicapper.actors.archive import stored_markets
 from handicapper.actors.records import decode_chunk, key_number, number_key
 from handicapper.actors.state.book import Book
 from handicapper.actors.state.entries import Entry, GatedPrediction
+from handicapper.actors.state.learners import LearnerState
 from handicapper.actors.state.model_state import ModelState
+from handicapper.actors.state.pool_row import POOL_ID
 from handicapper.actors.state.views import decide_gate
 from handicapper.protocol.errors import HandicapperError, StoreFailedError
 from handicapper.protocol.messages import Input, Receipt, SignalDecision, TradeOutcome
@@ -220,7 +222,8 @@ class Oracle:
         self._look_at_rows(book, engine.store)
         assert not engine.roster.failed, engine.roster.failed
         states = {model: ref.cell.actor.state for model, ref in engine.roster.refs.items()}
-        assert states.keys() == self.uninterrupted.states.keys() == self.slow.models
+        assert states.keys() == self.uninterrupted.states.keys()
+        assert states.keys() - {POOL_ID} == self.slow.models
         for model_id, state in states.items():
             self._look_at_model(model_id, state)
 
@@ -240,10 +243,12 @@ class Oracle:
             assert lesson == self.slow.lessons.get(pid), (pid, lesson, self.slow.lessons.get(pid))
         assert book.pending == len(known - self.slow.lessons.keys())
 
-    def _look_at_model(self, model_id: str, state: ModelState) -> None:
+    def _look_at_model(self, model_id: str, state: LearnerState) -> None:
         state.check_invariants()
         same = self.uninterrupted.states[model_id]
         assert state_bytes(state) == state_bytes(same), f"{model_id} is not what its journal gives"
+        if not isinstance(state, ModelState):
+            return  # the pool: the slow model knows nothing of it
         tally, now, pause = state.tally, state.now, state.pause
         held = Beliefs(
             now.n, now.x_sum, now.ema_accuracy, now.successes, now.failures, tally.pnl, tally.stake,

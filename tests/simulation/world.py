@@ -30,7 +30,7 @@ from handicapper.actors.runtime.clock import ManualClock
 from handicapper.actors.runtime.dead_letters import DeadLetters
 from handicapper.actors.runtime.dispatcher import Dispatcher
 from handicapper.actors.runtime.timers import Timers
-from handicapper.actors.state import model_state
+from handicapper.actors.state import model_state, pool_state
 from handicapper.actors.state.rebuild import rebuild_model
 from handicapper.config import Limits, Persistence, Settings, Supervision
 
@@ -120,6 +120,7 @@ class World:
         self.failing_snapshots = 0
         """So many of the next snapshots fail, and the store does not."""
         self._fold_rows = model_state.fold_rows
+        self._fold_pool_row = pool_state.fold_row
         self._make_run = snapshot.build_run
         self._quantum = random.choice([1, 2, 64])
         self._disk_seconds = 0.0
@@ -141,6 +142,8 @@ class World:
             (snapshot, "build_run", self._build_run),
             (model_state, "CHECKPOINT_ROWS", random.choice([2, 5, 64])),
             (model_state, "fold_rows", self._fold),
+            (pool_state, "CHECKPOINT_ROWS", random.choice([2, 5, 64])),
+            (pool_state, "fold_row", self._fold_pool),
             (supervisor, "rebuild_model", self._rebuild),
             (restore, "rebuild_model", self._rebuild),
             (gating, "GATE_SECONDS_MAX", 1.0),
@@ -178,10 +181,17 @@ class World:
         return self._disk_seconds
 
     def _fold(self, *arguments: Any) -> None:
+        self._perhaps_fail()
+        self._fold_rows(*arguments)
+
+    def _fold_pool(self, *arguments: Any) -> None:
+        self._perhaps_fail()
+        self._fold_pool_row(*arguments)
+
+    def _perhaps_fail(self) -> None:
         if self._inside and self.failing_folds:
             self.failing_folds -= 1
             raise RuntimeError("simulated: the fold broke")
-        self._fold_rows(*arguments)
 
     def _build_run(self, *arguments: Any) -> bytes:
         if self.failing_snapshots:

@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from handicapper.actors.records import encode
 from handicapper.actors.state.entries import Gate
 from handicapper.actors.state.events import UNKNOWN, Scored
+from handicapper.actors.state.learners import LearnerState, state_of_record
 from handicapper.actors.state.model_state import ModelRecord, ModelState
+from handicapper.actors.state.pool_state import PoolRecord
 from handicapper.config import LearningRules, default_settings
 from handicapper.protocol.messages import MarketResolved, Prediction, TradeOutcome
 from handicapper.protocol.validation import check_market_resolved, check_prediction, check_trade_outcome
@@ -39,15 +41,15 @@ def taught(in_force: LearningRules, rows: list[tuple[float, float]], at_ns: int 
     return state
 
 
-def state_bytes(state: ModelState) -> bytes:
+def state_bytes(state: LearnerState) -> bytes:
     """The stored form: equal states give equal bytes."""
     return encode(state.to_record())
 
 
-def through_disk(state: ModelState) -> ModelState:
+def through_disk(state: LearnerState) -> Any:
     """The state as it comes back from its record."""
-    record = msgspec.msgpack.decode(state_bytes(state), type=ModelRecord)
-    return ModelState.from_record(record, state.rules)
+    kind = ModelRecord if isinstance(state, ModelState) else PoolRecord
+    return state_of_record(msgspec.msgpack.decode(state_bytes(state), type=kind), state.rules)
 
 
 def gate(accepted: bool, threshold: float = 0.6) -> Gate:

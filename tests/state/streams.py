@@ -15,9 +15,16 @@ from handicapper.actors.state.entries import (
     ResumeModel,
     RulesInForce,
 )
-from handicapper.actors.state.events import ModelEvent, Rescored, RulesChanged, Scored
+from handicapper.actors.state.events import (
+    ModelEvent,
+    PoolRescored,
+    PoolScored,
+    Rescored,
+    RulesChanged,
+    Scored,
+)
 from handicapper.actors.state.intake import Intake
-from handicapper.actors.state.model_state import ModelState
+from handicapper.actors.state.learners import LearnerState, new_state
 from handicapper.actors.state.rebuild import model_history, rebuild_model
 from handicapper.config import LearningRules
 from handicapper.protocol.errors import HandicapperError
@@ -155,7 +162,7 @@ class Played:
         self.book = self.intake.book
         self.disk = disk
         """Store and load every state after every batch."""
-        self.states: dict[str, ModelState] = {}
+        self.states: dict[str, LearnerState] = {}
         self.told_seq: dict[str, int] = {}
         self.events: dict[str, list[tuple[int, ModelEvent]]] = {}
         """What each model was told, with the sequence number of the delivery: by one-input batches only."""
@@ -186,18 +193,18 @@ class Played:
         for model_id, delivery in out.finished():
             state = self.states.get(model_id)
             if state is None:
-                state = ModelState(model_id, self.book.rules_at(delivery.first_seq))
+                state = new_state(model_id, self.book.rules_at(delivery.first_seq))
             self.told_seq[model_id] = delivery.seq
             told = self.events.setdefault(model_id, [])
             told.extend((delivery.seq, event) for event in delivery.events)
-            self.rescored += sum(isinstance(event, Rescored) for event in delivery.events)
+            self.rescored += sum(isinstance(event, Rescored | PoolRescored) for event in delivery.events)
             if state.apply(delivery.events, delivery.seq):
                 self.rebuilds += 1
                 state = self.rebuilt(model_id)
             state.check_invariants()
             self.states[model_id] = through_disk(state) if self.disk else state
 
-    def rebuilt(self, model_id: str) -> ModelState:
+    def rebuilt(self, model_id: str) -> LearnerState:
         """The state as the supervisor and the restore make it: from the markets."""
         return rebuild_model(
             model_id,
@@ -207,7 +214,7 @@ class Played:
             self.told_seq[model_id],
         )
 
-    def corrected(self, model_id: str) -> ModelState:
+    def corrected(self, model_id: str) -> LearnerState:
         """A fresh fold of the corrected history: as if each row had been told right the first time.
 
         Made from what the model was told, not from the book: every Rescored is put in the place of the
@@ -216,16 +223,16 @@ class Played:
         told: list[tuple[int, ModelEvent]] = []
         place: dict[int, int] = {}
         for seq, event in self.events[model_id]:
-            if isinstance(event, Rescored):
+            if isinstance(event, Rescored | PoolRescored):
                 index = place[event.new.row_id]
                 told[index] = (told[index][0], event.new)
                 continue
-            if isinstance(event, Scored):
+            if isinstance(event, Scored | PoolScored):
                 assert event.row_id not in place, "a row was scored twice"
                 place[event.row_id] = len(told)
             told.append((seq, event))
         first = min(seq for seq, _ in told)
-        state = ModelState(model_id, self.book.rules_at(first))
+        state = new_state(model_id, self.book.rules_at(first))
         for seq, event in told:
             if seq == first and isinstance(event, RulesChanged):
                 continue

@@ -20,10 +20,12 @@ from handicapper.actors.state.entries import (
     RulesInForce,
 )
 from handicapper.actors.state.intake import Intake
+from handicapper.actors.state.learners import LearnerState, new_state
 from handicapper.actors.state.loose import loose_market
 from handicapper.actors.state.market import Market
 from handicapper.actors.state.memory import Cut
-from handicapper.actors.state.model_state import ModelState
+from handicapper.actors.state.pool_row import POOL_ID
+from handicapper.actors.state.pool_state import PoolState
 from handicapper.actors.state.rebuild import model_history, rebuild_model
 from handicapper.protocol.errors import HandicapperError
 from handicapper.protocol.messages import MarketResolved, Prediction, TradeOutcome
@@ -54,7 +56,7 @@ class IntakeMachine(RuleBasedStateMachine):
         """A cut with its markets as they were then, and the rest of the snapshot."""
         self.snapshot: tuple[Any, ...] = (0, [], {})
         self.journal: list[tuple[int, Any]] = []
-        self.states: dict[str, ModelState] = {}
+        self.states: dict[str, LearnerState] = {}
         self.told: dict[str, int] = {}
         self.accept(RulesInForce(rules(learn_on=learn_on)), lambda: self.ledger.rules(learn_on))
 
@@ -214,7 +216,7 @@ class IntakeMachine(RuleBasedStateMachine):
         self.book = Book()
         self.book.seq, self.book.rules_history = seq, list(rules_history)
         if rules_history:
-            self.book.learn_on = rules_history[-1][1].learn_on
+            self.book.follow_rules()
         self.book.controls = {model: list(each) for model, each in controls.items()}
         for body in self.open_on_disk.values():
             self.book.admit(decode(body))
@@ -256,13 +258,13 @@ class IntakeMachine(RuleBasedStateMachine):
         self.journal.extend(enumerate(entries, first))
         for model_id, delivery in out.finished():
             known = self.states.get(model_id)
-            state = known or ModelState(model_id, self.book.rules_at(delivery.first_seq))
+            state = known or new_state(model_id, self.book.rules_at(delivery.first_seq))
             self.told[model_id] = delivery.seq
             if state.apply(delivery.events, delivery.seq):
                 state = self.rebuilt(model_id)
             self.states[model_id] = state
 
-    def rebuilt(self, model_id: str) -> ModelState:
+    def rebuilt(self, model_id: str) -> LearnerState:
         return rebuild_model(
             model_id,
             model_history(model_id, self.all_markets()),
@@ -310,7 +312,7 @@ class IntakeMachine(RuleBasedStateMachine):
             return
         self.book.check_invariants()
         assert self.book.seq == self.ledger.seq
-        assert self.book.controls.keys() == self.ledger.models
+        assert self.book.controls.keys() - {POOL_ID} == self.ledger.models
         found: dict[str, Any] = {}
         for market in self.all_markets():
             for pid, ticket in market.tickets.items():
@@ -326,7 +328,7 @@ class IntakeMachine(RuleBasedStateMachine):
             return
         for model_id, state in self.states.items():
             state.check_invariants()
-            if state.reset_seq:
+            if isinstance(state, PoolState) or state.reset_seq:
                 continue
             lessons = self.ledger.model_lessons(model_id)
             assert state.now.n == len(lessons)

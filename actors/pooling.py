@@ -1,0 +1,184 @@
+"""The pool's questions: the models' forecasts of a market combined, and what the pool thinks of the models.
+
+The pool is told, saved and rebuilt as a model is (see :mod:`.state.pool_state`); what it is asked here it answers at
+its place among the inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from pykka._envelope import Envelope
+
+from ..protocol.errors import InvalidValueError, UnknownMarketError
+from ..protocol.messages import Forecast, MarketResolved, PooledForecast, PoolReport, Prediction
+from ..protocol.validation import check_forecast, check_id, check_outcomes
+from .calls import TIMEOUT_SECONDS, Reply
+from .engine import Engine
+from .model import AskView
+from .questions import event_time, model_failed
+from .requests import AfterInputs
+from .runtime.cell import NOT_IDLE
+from .state import pool_views
+from .state.pool_row import POOL_ID, forecasts_of
+from .state.pool_state import PoolState
+
+__all__ = ["FORECASTS_MAX", "Pooling"]
+
+FORECASTS_MAX: Final = 10_000
+"""Forecasts combined in one call."""
+
+PoolView = Callable[[PoolState, int], Any]
+
+
+class Pooling:
+    """The part of a :class:`.learner.Learner` that combines."""
+
+    _engine: Engine
+
+    def combine(
+        self,
+        market_id: str | None = None,
+        *,
+        predictions: Iterable[Forecast | Prediction] | None = None,
+        outcomes: Iterable[str] = (),
+        as_of: int | datetime | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> PooledForecast:
+        """The models' forecasts of a market as one: of each model the last recorded, or those given.
+
+        Each model counts by its share, which follows from how its forecasts did beside the others' on the same
+        markets (see :mod:`.learning.pooling`). Given predictions are not recorded. ``outcomes`` are further outcomes
+        that the market can have: with three or more, what a model leaves of its probability is spread over them.
+
+        Raises:
+            UnknownMarketError: nobody has forecast that market.
+            InvalidValueError: neither a market nor predictions were given, or both, or a wrong one.
+
+        """
+        asked = self.combine_nowait(market_id, predictions=predictions, outcomes=outcomes, as_of=as_of)
+        return asked.get(timeout)
+
+    def combine_nowait(
+        self,
+        market_id: str | None = None,
+        *,
+        predictions: Iterable[Forecast | Prediction] | None = None,
+        outcomes: Iterable[str] = (),
+        as_of: int | datetime | None = None,
+    ) -> Reply[PooledForecast]:
+        """The same without waiting; sees every input that this thread sent before.
+
+        Raises:
+            InvalidValueError: an argument is wrong.
+            BusyError: too many messages wait.
+
+        """
+        engine = self._engine
+        if (market_id is None) == (predictions is None):
+            raise InvalidValueError("market_id", market_id, "a market or predictions, and not both")
+        at, labels = event_time(engine, as_of), check_outcomes(outcomes)
+        reply: Reply[PooledForecast] = Reply(engine.router.cell)
+        if predictions is not None:
+            view = partial(pool_views.combine, forecasts=_checked(predictions), outcomes=labels)
+            engine.after_inputs(lambda: put_pool_question(engine, view, at, reply), reply)
+            return reply
+        wanted = check_id("market_id", market_id)
+
+        def ask() -> None:
+            forecasts, known = _forecasts_of_market(engine.router.cell.actor, wanted, at)
+            view = partial(pool_views.combine, forecasts=forecasts, outcomes=labels | known, market_id=wanted)
+            put_pool_question(engine, view, at, reply)
+
+        # The book is the router's: never looked into from here.
+        engine.ask(engine.router, AfterInputs(ask, reply), reply)
+        return reply
+
+    def pool(self, *, as_of: int | datetime | None = None, timeout: float = TIMEOUT_SECONDS) -> PoolReport:
+        """What the pool has learned: every model's share, and whether combining paid."""
+        engine = self._engine
+        reply: Reply[PoolReport] = Reply(engine.router.cell)
+        at = event_time(engine, as_of)
+        engine.after_inputs(lambda: put_pool_question(engine, pool_views.report, at, reply), reply)
+        return reply.get(timeout)
+
+
+def put_pool_question(engine: Engine, view: PoolView, as_of: int, reply: Reply[Any]) -> None:
+    """Ask the pool; its answer goes into ``reply``. One that has learned nothing yet has no actor.
+
+    Raises:
+        ModelFailedError: it was given up.
+        BusyError: too many messages wait for it.
+
+    """
+    ref = engine.roster.refs.get(POOL_ID)
+    if ref is None:
+        reply.set(view(PoolState(engine.rules), as_of))
+        return
+    if POOL_ID in engine.roster.failed:
+        raise model_failed(engine, POOL_ID)
+    question = AskView(view, as_of)
+    answer = ref.cell.ask_idle(question)
+    if answer is NOT_IDLE:
+        ref.cell.put(Envelope(question, reply))
+    else:
+        reply.set(answer)
+
+
+def _checked(predictions: Iterable[Forecast | Prediction]) -> tuple[Forecast, ...]:
+    """What was given, checked.
+
+    Raises:
+        InvalidValueError: one of them is wrong, or there is none.
+
+    """
+    if isinstance(predictions, str) or not isinstance(predictions, Iterable):
+        raise InvalidValueError("predictions", predictions, "several forecasts, such as a list of Forecast")
+    forecasts: list[Forecast] = []
+    for index, given in enumerate(predictions):
+        if index >= FORECASTS_MAX:
+            raise InvalidValueError("predictions", index + 1, f"at most {FORECASTS_MAX} forecasts")
+        forecasts.append(check_forecast(f"predictions[{index}]", given))
+    if not forecasts:
+        raise InvalidValueError("predictions", [], "at least one forecast")
+    return tuple(forecasts)
+
+
+def _forecasts_of_market(
+    router: Any, market_id: str, as_of: int
+) -> tuple[tuple[Forecast, ...], frozenset[str]]:
+    """In the router's turn: of each model the last prediction recorded of a market, if it was made by then and has not
+    expired; and the outcomes that the market's resolutions name.
+
+    Raises:
+        UnknownMarketError: there is none.
+        StateDamagedError: the market cannot be read.
+
+    """
+    book = router.book
+    for error in router.archive.bring_back(
+        book, (MarketResolved(market_id=market_id, resolved_at=0),)
+    ).values():
+        raise error
+    market = book.markets.get(market_id)
+    if market is None:
+        raise UnknownMarketError(market_id)
+    open_then = [ticket for ticket in market.tickets.values() if _holds(ticket.prediction, as_of)]
+    made = [ticket.prediction for ticket in forecasts_of(open_then) if ticket.prediction is not None]
+    named = frozenset(label for ruling in market.rulings for label in ruling.resolution.payouts or ())
+    book.leave()
+    forecasts = tuple(
+        Forecast(model_id=p.model_id, outcome=p.outcome, confidence=p.confidence, price=p.price) for p in made
+    )
+    if not forecasts:
+        raise UnknownMarketError(market_id)
+    return forecasts, named
+
+
+def _holds(prediction: Prediction | None, as_of: int) -> bool:
+    if prediction is None or prediction.predicted_at > as_of:
+        return False
+    return prediction.expires_at is None or as_of <= prediction.expires_at
