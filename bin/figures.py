@@ -96,13 +96,25 @@ _MONEY_COLUMNS: tuple[tuple[Column, Cell], ...] = (
 )
 
 
-def replay_table(reports: Sequence[ModelReport]) -> Table:
-    """One line a model, best Brier score first; the money columns only where something had a price.
+_OF_A_POOL: dict[str, Callable[[PoolReport], str]] = {
+    "model": lambda pool: "(pool)",
+    "n": lambda pool: str(pool.n),
+    "accuracy": lambda pool: number(pool.accuracy),
+    "Brier": lambda pool: number(pool.brier),
+}
+
+
+def replay_table(reports: Sequence[ModelReport], pool: PoolReport) -> Table:
+    """One line a model, best Brier score first, and one for the pool if it learned anything; the money columns only
+    where something had a price.
 
     A ``*`` before the threshold marks one that rests on its bound.
     """
     columns = _COLUMNS + (_MONEY_COLUMNS if any(report.n_priced for report in reports) else ())
     rows = [[cell(report) for _, cell in columns] for report in by_brier(reports)]
+    if pool.n:
+        of_pool = [_OF_A_POOL.get(column.heading) for column, _ in columns]
+        rows.append([_NONE if cell is None else cell(pool) for cell in of_pool])
     return Table("", [column for column, _ in columns], rows)
 
 

@@ -30,7 +30,7 @@ from .target import connect_option, connected
 
 if TYPE_CHECKING:
     from ..config import Settings
-    from ..protocol.messages import ModelReport
+    from ..protocol.messages import ModelReport, PoolReport
     from .target import Asked
 
 __all__ = ["replay_command"]
@@ -44,6 +44,7 @@ class _Result(NamedTuple):
     stream: EventStream
     counts: ReplayCounts
     reports: list[ModelReport]
+    pool: PoolReport
     seconds: float
 
 
@@ -79,6 +80,8 @@ def replay_command(
     order: event_id, predicted_at, resolved_at, model_id, outcome_label, confidence, price (may be empty)
     and actual; others are ignored. Rows are sorted by predicted_at. Times are ISO 8601 with an offset.
 
+    The last line is the pool: the models' forecasts as one, as it was before each event resolved.
+
     Every outcome is held back until its resolved_at, so that no prediction meets a later fact. With --connect
     a running daemon is told, and what it knew before counts too; rows dated in the future are taken as far as
     its limits.future_seconds_max allows.
@@ -109,7 +112,7 @@ def replay_command(
     if as_json:
         emit_json(_document(result, kept))
     else:
-        show(replay_table(result.reports))
+        show(replay_table(result.reports, result.pool))
         if any(report.at_wall for report in result.reports):
             sys.stdout.write("* rests on the bound of its range\n")
         sys.stdout.write(f"\n{_footer(result, kept)}\n")
@@ -169,7 +172,8 @@ def _run(
         seconds = time.perf_counter() - started
         with interrupts.shielded():
             reports = by_brier(learner.reports(as_of=stream.last_event_at))
-    return _Result(stream, counts, reports, seconds)
+            pool = learner.pool(as_of=stream.last_event_at)
+    return _Result(stream, counts, reports, pool, seconds)
 
 
 def _bounds(learner: Asked) -> tuple[int, int]:
@@ -197,6 +201,7 @@ def _document(result: _Result, state_dir: str | None) -> dict[str, Any]:
     stream, counts = result.stream, result.counts
     return {
         "models": [replay_figures(report) for report in result.reports],
+        "pool": result.pool,
         "rows": stream.rows,
         "events": stream.events,
         "resolutions": stream.resolutions,

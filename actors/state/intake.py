@@ -37,6 +37,8 @@ from .entries import (
     ResumeModel,
     RulesInForce,
 )
+from .learners import public_name
+from .pool_row import POOL_ID, POOL_MODELS_MIN
 from .runs import take_outcomes, take_predictions
 
 __all__ = ["Counters", "Intake", "Submission"]
@@ -139,9 +141,10 @@ class Intake:
         """A resolution is refused as a whole if any of its models is full: half of it cannot be taken in."""
         for model_id in _models_of(item, self.book):
             if model_id in self.full:
+                name = shown(public_name(model_id))
                 raise BusyError(
-                    f"the mailbox of model {shown(model_id)} is full (limits.mailbox_messages_max); inputs of other "
-                    "models are taken",
+                    f"the mailbox of model {name} is full (limits.mailbox_messages_max); inputs of other models are "
+                    "taken",
                     FULL_RETRY_MS,
                 )
 
@@ -273,7 +276,10 @@ def _models_of(item: Submission, book: Book) -> Iterable[str]:
     """The models an input is for. New rules and expiries, a message in a long while, go to any model."""
     if isinstance(item, MarketResolved):
         market = book.markets.get(item.market_id)
-        return () if market is None else [ticket.model_id for ticket in market.tickets.values()]
+        if market is None:
+            return ()
+        models = {ticket.model_id for ticket in market.tickets.values()}
+        return {*models, POOL_ID} if book.pooling and len(models) >= POOL_MODELS_MIN else models
     if isinstance(item, RulesInForce | ExpirePredictions):
         return ()
     return (item.model_id,)

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from handicapper.actors import Learner
+from handicapper.actors.state.pool_row import POOL_ID
 from handicapper.protocol.errors import BatchError, BusyError
 
 from .helpers import (
@@ -113,6 +114,26 @@ def test_revision_that_touches_a_full_model_is_refused_as_a_whole(learner: Learn
         assert learner.report("other").accuracy == 1.0
     eventually(lambda: model_ref(learner).cell.at_rest)
     assert learner.resolve_market(revised).revised == 2
+
+
+def test_pool_that_is_full_has_only_markets_of_several_models_refused(learner: Learner) -> None:
+    shared = range(100, 101 + MESSAGES_MAX)
+    learner.record_predictions(
+        [prediction(n + offset, model, market_id=f"k{n}", predicted_at=prediction(n).predicted_at)
+         for n in shared for model, offset in (("m", 1_000), ("other", 2_000))]
+    )  # fmt: skip
+    learner.resolve_market(resolution(3))
+    eventually(lambda: model_ref(learner, POOL_ID).cell.at_rest)
+    with held(model_ref(learner, POOL_ID)):
+        for number in shared[:-1]:
+            learner.resolve_market(resolution(number))
+        with pytest.raises(BusyError, match=r'the mailbox of model "\(pool\)" is full'):
+            learner.resolve_market(resolution(shared[-1]))
+        assert learner.resolve_market(resolution(1)).scored == 1, "one model alone forecast it"
+        assert learner.record_outcome(outcome(5_000)).scored == 1
+    eventually(lambda: model_ref(learner, POOL_ID).cell.at_rest)
+    assert learner.resolve_market(resolution(shared[-1])).scored == 2
+    assert learner.pool().n == len(shared) + 1
 
 
 def test_bulk_calls_refuse_the_items_of_the_full_one_and_take_the_others(learner: Learner) -> None:

@@ -58,6 +58,9 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict]:
         ["report", "steady", "--as-of", AS_OF],
         ["params", "steady", "--as-of", AS_OF],
         ["sample", "-n", "3", "--selection-id", "s", "--as-of", AS_OF],
+        ["pool", "--as-of", AS_OF],
+        ["combine", "sim-000007", "--as-of", AS_OF],
+        ["combine", "--forecast", "steady=YES:0.7", "--outcome", "MAYBE", "--as-of", AS_OF],
     ],
 )
 def test_a_question_has_the_same_answer_from_daemon_and_directory(command, daemon, replayed, told):

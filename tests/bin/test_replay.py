@@ -59,6 +59,28 @@ def test_replay_figures_equal_a_plain_calculation_from_the_rows(simulated, capsy
     assert [m["brier"] for m in told["models"]] == sorted(m["brier"] for m in told["models"])
 
 
+def test_replay_tells_how_the_pool_did_beside_equal_weights(simulated, capsys):
+    told = replay(capsys, simulated)
+    rows = list(read_rows(io.StringIO(simulated.read_text()), "s"))
+    events: dict[str, list[float]] = {}
+    for row in rows:
+        confidence = row.prediction.confidence
+        yes = confidence if row.prediction.outcome == "YES" else 1.0 - confidence
+        events.setdefault(row.prediction.market_id, []).append(yes)
+    losses = []
+    for row in {row.prediction.market_id: row for row in rows}.values():
+        mean = sum(events[row.prediction.market_id]) / 3
+        label = "YES" if mean > 0.5 else "NO"
+        losses.append((max(mean, 1.0 - mean) - (row.actual == label)) ** 2)
+    pool = told["pool"]
+    assert pool["n"] == told["events"]
+    assert pool["equal_brier"] == pytest.approx(sum(losses) / len(losses), abs=1e-12)
+    assert pool["brier"] < pool["equal_brier"]
+    assert main(["replay", str(simulated)]) == 0
+    last = capsys.readouterr().out.split("\n\n")[0].splitlines()[-1].split()
+    assert last[:4] == ["(pool)", "300", f"{pool['accuracy']:.4f}", f"{pool['brier']:.4f}"]
+
+
 def test_replay_twice_gives_the_same_document(simulated, capsys):
     assert without_times(replay(capsys, simulated)) == without_times(replay(capsys, simulated))
 
@@ -150,7 +172,7 @@ def test_replay_in_a_pipe_prints_plain_text_whatever_the_terminal(simulated):
         assert footer.startswith("900 rows, 300 events, 0 unresolved (0 predictions), ")
         shown.add(table)
     assert len(shown) == 1
-    assert len(shown.pop().splitlines()) == 4
+    assert len(shown.pop().splitlines()) == 5
 
 
 def test_replay_on_a_terminal_draws_tables(simulated):

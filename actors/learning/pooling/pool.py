@@ -166,7 +166,8 @@ def _mixture(
     slow = softmax([w[0] for w in weights])
     fast = softmax([w[1] for w in weights])
     n = len(logs)
-    forms = [linear_pool([1.0 / n] * n, rows), linear_pool(slow, rows), log_pool(fast, logs)]
+    mean = [sum(column) / n for column in zip(*rows, strict=True)]
+    forms = [mean, linear_pool(slow, rows), log_pool(fast, logs)]
     base = _floored(linear_pool(_parts(evidence), forms), rules)
     features = [base, *[[p - b for p, b in zip(row, base, strict=True)] for row in logs]]
     forms.append(log_pool([1.0 + sharpness, *[w[2] for w in weights]], features))

@@ -100,7 +100,7 @@ def floored_logs(row: list[float], floor: float) -> list[float]:
     ([-0.693147, -0.693147], [-0.00995, -4.6151])
     """
     if min(row) >= floor:
-        return [log(p) for p in row]
+        return list(map(log, row))
     raised = [p if p > floor else floor for p in row]
     total = sum(raised)
     return [log(p / total) for p in raised]
