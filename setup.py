@@ -51,13 +51,12 @@ def extensions() -> list[Extension]:
     names = BUILD / "names"
     names.mkdir(parents=True)
     (names / "handicapper").symlink_to(ROOT, target_is_directory=True)
-    return cythonize(
+    modules = cythonize(
         [
             Extension(
                 f"handicapper.{source.removesuffix('.py').replace('/', '.')}",
                 [source],
                 extra_compile_args=FLAGS,
-                optional=True,
             )
             for source in COMPILED
         ],
@@ -71,6 +70,9 @@ def extensions() -> list[Extension]:
             "binding": True,
         },
     )
+    for module in modules:
+        module.optional = True  # cythonize forgets it of those it is given
+    return modules
 
 
 setup(ext_modules=extensions(), options={"build_ext": {"parallel": os.cpu_count()}})
