@@ -185,9 +185,9 @@ MUTANTS = (
     ),
     Mutant(
         "rules of another time at restart",
-        "actors/restore.py",
-        "            book.learn_on = record.rules_history[-1][1].learn_on\n",
-        "            book.learn_on = record.rules_history[0][1].learn_on\n",
+        "actors/state/book.py",
+        "        rules = self.rules_history[-1][1]\n",
+        "        rules = self.rules_history[0][1]\n",
         (SIMULATION,),
     ),
     # ------------------------------------------------------------------ what is learned
@@ -301,5 +301,32 @@ MUTANTS = (
         "    present = sum([exp(w) for w in log_weights])\n",
         "    present = float(len(log_weights))\n",
         ("tests/learning/test_pool_shares.py",),
+    Mutant(
+        "checkpoints share what recalibration learned",
+        "actors/state/statistics.py",
+        "            twin.recalibration = self.recalibration.copy()\n",
+        "            twin.recalibration = self.recalibration\n",
+        ("tests/state/test_reversal.py",),
+    ),
+    Mutant(
+        "threshold learns from the stated confidence while the gate compares the recalibrated one",
+        "actors/state/fold.py",
+        "    _fold_threshold(s, rows, first, taught, rules, history, errors)\n",
+        "    _fold_threshold(s, rows, first, taught, rules, history, None)\n",
+        ("tests/state/test_recalibrating.py",),
+    ),
+    Mutant(
+        "gate compares the stated confidence",
+        "actors/state/acting.py",
+        "    if not passes_gate(worth, now.confidence_threshold):\n",
+        "    if not passes_gate(confidence, now.confidence_threshold):\n",
+        ("tests/state/test_recalibrating.py",),
+    ),
+    Mutant(
+        "one long shot makes the whole log-wealth",
+        "actors/learning/kelly.py",
+        "    return min(max(log1p(factor), -most), most)\n",
+        "    return log1p(factor)\n",
+        ("tests/state/test_edge_and_kelly.py",),
     ),
 )
