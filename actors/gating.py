@@ -16,7 +16,7 @@ from pykka._envelope import Envelope
 from ..config import LearningRules
 from ..protocol.errors import BusyError, HandicapperError, reason_of
 from ..protocol.messages import Prediction, SignalDecision
-from .model import AskGate
+from .model import AskGate, Signal
 from .pooling_weights import relative_weights
 from .roster import ModelRef, Roster
 from .runtime.cell import NOT_IDLE
@@ -52,7 +52,7 @@ def decide_signals(
     if groups and rules.weight_policy == "score":
         weights = relative_weights(roster, rules, max(prediction.predicted_at for prediction in predictions))
     for model_id, indices in groups.items():
-        signals = [(predictions[index].confidence, predictions[index].predicted_at) for index in indices]
+        signals = [_signal_of(predictions[index]) for index in indices]
         gates.update(zip(indices, _gates_of(model_id, signals, roster, rules, weights), strict=True))
     for index in sorted(gates):
         try:
@@ -62,9 +62,14 @@ def decide_signals(
     return [result for result in results if result is not None]
 
 
+def _signal_of(prediction: Prediction) -> Signal:
+    price = prediction.price
+    return prediction.confidence, prediction.predicted_at, None if price is None else float(price)
+
+
 def _gates_of(
     model_id: str,
-    signals: list[tuple[float, int]],
+    signals: list[Signal],
     roster: Roster,
     rules: LearningRules,
     weights: Mapping[str, float] | None,
@@ -72,7 +77,7 @@ def _gates_of(
     ref = roster.refs.get(model_id)
     if ref is None:
         blank = ModelState(model_id, rules)
-        return [views.decide_gate(blank, confidence, at, weights) for confidence, at in signals]
+        return [views.decide_gate(blank, *signal, weights) for signal in signals]
     if model_id not in roster.failed:
         gates = _ask(ref, AskGate(signals, weights), model_id, roster)
         if gates is not None:

@@ -23,6 +23,7 @@ __all__ = [
     "FoldAgain",
     "HistoryTooShortError",
     "ModelActor",
+    "Signal",
 ]
 
 
@@ -48,10 +49,14 @@ class AskRecord(Struct, frozen=True):
     """(key, sealed state) as it is at this place in the mailbox: one model's part of a snapshot's cut."""
 
 
-class AskGate(Struct, frozen=True):
-    """Signals to be gated at this place in the mailbox: (confidence, predicted_at)."""
+Signal = tuple[float, int, float | None]
+"""(confidence, predicted_at, price)."""
 
-    signals: list[tuple[float, int]]
+
+class AskGate(Struct, frozen=True):
+    """Signals to be gated at this place in the mailbox: (confidence, predicted_at, price)."""
+
+    signals: list[Signal]
     weights: Mapping[str, float] | None = None
     """What the pool says of the models, where that counts."""
 
@@ -86,8 +91,8 @@ class ModelActor(PooledActor):
         if kind is AskGate:
             model: Any = self.state
             return [
-                views.decide_gate(model, confidence, at, message.weights)
-                for confidence, at in message.signals
+                views.decide_gate(model, confidence, at, price, message.weights)
+                for confidence, at, price in message.signals
             ]
         if kind is AskRecord:
             key = self.state.model_id.encode()

@@ -8,11 +8,13 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..config import LearningRules, Pool, Settings, Thresholds, Weights
+from ..config import LearningRules, Pool, Recalibration, Settings, Sizing, Thresholds, Weights
 
 __all__ = ["SettingsChange", "change_settings", "settings_following"]
 
-_APPLIED_TABLES: Final = frozenset({"thresholds", "weights", "thompson_sampling", "pool"})
+_APPLIED_TABLES: Final = frozenset(
+    {"thresholds", "weights", "recalibration", "sizing", "thompson_sampling", "pool"}
+)
 _APPLIED_KEYS: Final = frozenset(
     {
         "enabled",
@@ -94,7 +96,14 @@ def settings_following(settings: Settings, rules: LearningRules) -> Settings:
             min_weight=rules.min_weight,
             max_weight=rules.max_weight,
             shrinkage=rules.weight_shrinkage,
+            outcome_log_wealth_max=rules.outcome_log_wealth_max,
         ),
+        recalibration=Recalibration(
+            enabled=rules.recalibration_enabled,
+            memory_outcomes=rules.recalibration_memory_outcomes,
+            half_life_hours=_hours(rules.recalibration_half_life_seconds),
+        ),
+        sizing=Sizing(rule=rules.size_rule, kelly_fraction=rules.kelly_fraction),
         thompson_sampling=replace(
             settings.thompson_sampling,
             enabled=rules.sampling_enabled,

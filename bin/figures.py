@@ -10,7 +10,15 @@ from ..protocol.messages import CalibrationReport, ModelReport, PoolReport
 from .tables import Column, Table, fields_table
 from .times import format_time_ns
 
-__all__ = ["by_brier", "number", "pool_tables", "replay_figures", "replay_table", "report_tables"]
+__all__ = [
+    "by_brier",
+    "map_text",
+    "number",
+    "pool_tables",
+    "replay_figures",
+    "replay_table",
+    "report_tables",
+]
 
 _NONE = "-"
 _CENT = Decimal("0.01")
@@ -68,7 +76,15 @@ def replay_figures(report: ModelReport) -> dict[str, Any]:
         "mce": calibration.maximum_calibration_error,
         "signed_error": calibration.signed_error,
         "roi_flat": report.roi,
+        "log_wealth": report.log_wealth,
     }
+    if (after := report.recalibrated) is not None:
+        figures |= {
+            "calibration_map": report.calibration_map,
+            "recalibrated_brier": after.brier,
+            "recalibrated_log_loss": after.log_loss,
+            "recalibrated_ece": after.expected_calibration_error,
+        }
     return figures
 
 
@@ -89,6 +105,10 @@ _COLUMNS: tuple[tuple[Column, Cell], ...] = (
     (Column("rejected"), lambda r: str(r.rejected)),
     (Column("shadow"), lambda r: str(r.shadow)),
 )
+_RECALIBRATED_COLUMNS: tuple[tuple[Column, Cell], ...] = (
+    (Column("Brier recal."), lambda r: number(r.recalibrated and r.recalibrated.brier)),
+    (Column("ECE recal."), lambda r: number(r.recalibrated and r.recalibrated.expected_calibration_error)),
+)
 _MONEY_COLUMNS: tuple[tuple[Column, Cell], ...] = (
     (Column("P&L"), lambda r: _money(r.pnl) if r.n_priced else _NONE),
     (Column("ROI"), lambda r: _signed(r.roi)),
@@ -105,12 +125,17 @@ _OF_A_POOL: dict[str, Callable[[PoolReport], str]] = {
 
 
 def replay_table(reports: Sequence[ModelReport], pool: PoolReport) -> Table:
-    """One line a model, best Brier score first, and one for the pool if it learned anything; the money columns only
+    """One line a model, best Brier score first, and one for the pool if it learned anything; the columns of
+    recalibration only where it is on, those of money only
     where something had a price.
 
     A ``*`` before the threshold marks one that rests on its bound.
     """
-    columns = _COLUMNS + (_MONEY_COLUMNS if any(report.n_priced for report in reports) else ())
+    columns = _COLUMNS
+    if any(report.recalibrated is not None for report in reports):
+        columns += _RECALIBRATED_COLUMNS
+    if any(report.n_priced for report in reports):
+        columns += _MONEY_COLUMNS
     rows = [[cell(report) for _, cell in columns] for report in by_brier(reports)]
     if pool.n:
         of_pool = [_OF_A_POOL.get(column.heading) for column, _ in columns]
@@ -144,12 +169,18 @@ def report_tables(report: ModelReport) -> list[Table]:
         ("recorded without gate", str(report.ungated)),
         *_calibration_fields("", report.calibration),
         *_calibration_fields("recent ", report.recent_calibration),
+        *_recalibration_fields(report),
         ("with a price", str(report.n_priced)),
         ("P&L", _money(report.pnl)),
         ("P&L of what was traded", _money(report.pnl_traded)),
         ("ROI", _signed(report.roi)),
         ("Brier score of the price", number(report.price_brier)),
         ("skill against the price", _signed(report.price_skill)),
+        *(
+            []
+            if report.log_wealth is None
+            else [("log-wealth against the price", _signed(report.log_wealth))]
+        ),
         ("last outcome", _NONE if report.last_outcome_at is None else format_time_ns(report.last_outcome_at)),
     ]
     return [fields_table("", fields), *_reliability(report.calibration)]
@@ -164,6 +195,28 @@ def _calibration_fields(prefix: str, calibration: CalibrationReport) -> list[tup
         (f"{prefix}Brier score", number(calibration.brier)),
         (f"{prefix}log loss", number(calibration.log_loss)),
     ]
+
+
+def map_text(by: tuple[float, float, float] | None) -> str:
+    """What recalibration makes of a confidence c.
+
+    >>> map_text((1.0, 0.5, -0.25)), map_text(None)
+    ('1.000 ln c - 0.500 ln(1 - c) - 0.250 (log-odds)', '-')
+    """
+    if by is None:
+        return _NONE
+    a, b, m = by
+    return f"{a:.3f} ln c - {b:.3f} ln(1 - c) {'-' if m < 0.0 else '+'} {abs(m):.3f} (log-odds)"
+
+
+def _recalibration_fields(report: ModelReport) -> list[tuple[str, str]]:
+    by = report.calibration_map
+    if by is None:
+        return []
+    fields = [("recalibration", map_text(by))]
+    return fields + (
+        [] if report.recalibrated is None else _calibration_fields("recalibrated ", report.recalibrated)
+    )
 
 
 def _reliability(calibration: CalibrationReport) -> list[Table]:

@@ -139,13 +139,16 @@ def _options(
 def _check(options: ServeOptions) -> int:
     """Everything that can be told without touching the state directory, one problem a line."""
     from ..config import default_settings
+    from .daemon.turn_limits import turn_problems
 
     source = options.config_file or "the shipped settings"
     problems: list[str] = []
     server = default_settings().server
     try:
         settings = settings_from(options.config_file)
-        server = server if settings is None else settings.server
+        if settings is not None:
+            server = settings.server
+            problems.extend(turn_problems(settings))
     except SettingsError as error:
         problems.extend(error.problems)
     chosen = Endpoints.choose(

@@ -11,7 +11,7 @@ import click
 
 from ..protocol.errors import UnknownModelError
 from .exit_codes import DIFFERENCES
-from .figures import number, report_tables
+from .figures import map_text, number, report_tables
 from .opening import log_to_stderr, settings_from
 from .options import TIME, json_option
 from .output import emit
@@ -74,6 +74,7 @@ def params_command(target: Target, as_json: bool, model_id: str, as_of: int | No
         ("weight", number(params.weight)),
         ("EMA accuracy", number(params.ema_accuracy)),
         ("adapted", "yes" if params.adapted else "no"),
+        *([] if params.calibration_map is None else [("recalibration", map_text(params.calibration_map))]),
     ]
     emit(as_json, params, fields_table("", fields))
 

@@ -77,7 +77,10 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             description='What the weight follows. "accuracy": 1 + 2 * (EMA accuracy - 1/2). "posterior": '
             "the same of the decayed posterior mean, shrunk towards 1 while evidence is thin; far less "
-            "noisy. Both are clipped to min_weight and max_weight.",
+            'noisy. "edge": the wealth of a bettor who stakes kelly_fraction of '
+            "Kelly's stake on what the model claims, at its price, from 1; 1 without prices. "
+            '"score": the share of the pool, against an equal one. All are clipped to min_weight and '
+            "max_weight.",
         ),
     ] = "accuracy"
     min_weight: Annotated[
@@ -94,8 +97,8 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=1,
             le=1000,
-            description="Highest weight a model can learn. It multiplies the size of trades: both "
-            "policies reach 2 at most, so more than 2 changes nothing.",
+            description="Highest weight a model can learn. It multiplies the size of trades. The "
+            "accuracy and posterior policies reach 2 at most, so for them more than 2 changes nothing.",
         ),
     ] = 2.0
     shrinkage: Annotated[
@@ -103,11 +106,20 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             le=1e9,
-            description="Strength of the pull to the neutral weight under the posterior policy, in "
+            description="Strength of the pull to the neutral weight under the posterior and edge policies, in "
             "pseudo-observations: with this much effective evidence the weight has gone half its way. "
             "0 does not shrink. The accuracy policy ignores it.",
         ),
     ] = 10.0
+    outcome_log_wealth_max: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=100,
+            description="Under the edge policy, the most that one outcome can add to or take from the "
+            "log-wealth: at 0.25 it cannot do more than 28 % to the weight, however long the odds were.",
+        ),
+    ] = 0.25
 
 
 class ThompsonSampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,10 +6,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["LearnOn", "LearningRules", "PoolRules", "WeightPolicy"]
+__all__ = ["LearnOn", "LearningRules", "PoolRules", "SizeRule", "WeightPolicy"]
 
 LearnOn = Literal["final", "proposed"]
-WeightPolicy = Literal["accuracy", "posterior", "score"]
+SizeRule = Literal["confidence", "kelly"]
+WeightPolicy = Literal["accuracy", "posterior", "edge", "score"]
 
 
 class PoolRules(Struct, frozen=True, kw_only=True, gc=False):
@@ -33,8 +34,8 @@ class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
 
     Made by :meth:`handicapper.config.Settings.learning_rules`; journaled when it changes, so that a replay
     folds each input by the rules in force at its sequence number. Two settings with equal rules learn
-    bit-identically. It carries no defaults: those exist once, in the settings. It survives msgpack
-    bit for bit, infinite half-lives included.
+    bit-identically. It survives msgpack bit for bit, infinite half-lives included. Defaults exist once, in the
+    settings; those here stand for what rules were before there was such a field, in journals of then.
     """
 
     enabled: bool
@@ -69,3 +70,14 @@ class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
     """Resolution status from which on a resolution teaches."""
     pool: PoolRules | None = None
     """How the pool learns; None: it does not, as in journals from before there was one."""
+    recalibration_enabled: bool = False
+    """True: what a stated confidence is worth is learned, and signals are gated and sized by it."""
+    recalibration_memory_outcomes: float = 1000.0
+    """Each outcome discounts those before it by 1 - 1 / this; inf: by nothing."""
+    recalibration_half_life_seconds: float = 31_536_000.0
+    """Half-life of that evidence in event time; inf: it never fades."""
+    size_rule: SizeRule = "confidence"
+    kelly_fraction: float = 0.25
+    """Share of Kelly's stake, in (0, 1]."""
+    outcome_log_wealth_max: float = 0.25
+    """Most that one outcome moves the log-wealth of the edge policy, either way."""

@@ -109,7 +109,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=1,
             le=100_000_000,
-            description="Inputs accepted and not yet durable; beyond, callers are told BUSY.",
+            description="Inputs accepted and not yet durable; beyond, callers are told BUSY. The daemon needs "
+            "256: it hands on so many inputs of a connection together.",
         ),
     ] = 200_000
     mailbox_messages_max: Annotated[

@@ -1,7 +1,7 @@
 """The settings: every name, default, range and meaning is stated in these structs and nowhere else.
 
-The annotations are the single source, here and in :mod:`.learning_tables`, :mod:`.running_tables` and
-:mod:`.server_table`.
+The annotations are the single source, here and in :mod:`.learning_tables`, :mod:`.acting_tables`,
+:mod:`.running_tables` and :mod:`.server_table`.
 :mod:`.schema` reads them; the checks, their messages, the shipped ``online_learning.toml`` and the
 documentation all follow. As always with msgspec, a constructor checks nothing: pass what you build in
 Python through :func:`handicapper.config.check_settings` (the learner does).
@@ -16,6 +16,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from .acting_tables import Recalibration, Sizing
 from .learning_tables import ThompsonSampling, Thresholds, Weights
 from .pool_table import Pool
 from .rules import LearningRules, LearnOn
@@ -27,9 +28,11 @@ __all__ = [
     "Limits",
     "Persistence",
     "Pool",
+    "Recalibration",
     "Server",
     "Settings",
     "SettingsDocument",
+    "Sizing",
     "Supervision",
     "ThompsonSampling",
     "Thresholds",
@@ -98,6 +101,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "final"
     thresholds: Thresholds = Thresholds()
     weights: Weights = Weights()
+    recalibration: Recalibration = Recalibration()
+    sizing: Sizing = Sizing()
     thompson_sampling: ThompsonSampling = ThompsonSampling()
     pool: Pool = Pool()
     persistence: Persistence = Persistence()
@@ -135,6 +140,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             sampling_enabled=self.thompson_sampling.enabled,
             learn_on=self.learn_on,
             pool=self.pool.rules(),
+            recalibration_enabled=self.recalibration.enabled,
+            recalibration_memory_outcomes=self.recalibration.memory_outcomes,
+            recalibration_half_life_seconds=self.recalibration.half_life_hours * SECONDS_PER_HOUR,
+            size_rule=self.sizing.rule,
+            kelly_fraction=self.sizing.kelly_fraction,
+            outcome_log_wealth_max=self.weights.outcome_log_wealth_max,
         )
 
     def _relaxation_half_life_seconds(self) -> float:

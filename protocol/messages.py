@@ -186,6 +186,9 @@ class AdaptiveParams(Struct, frozen=True, kw_only=True):
     ema_accuracy: float
     adapted: bool = False
     """False: too few outcomes, or adaptation disabled; these are the initial parameters."""
+    calibration_map: tuple[float, float, float] | None = None
+    """(a, b, m): a stated confidence c, clipped to 0.001..0.999, is worth 1/(1 + exp(−(a·ln c − b·ln(1 − c) + m)));
+    that is what the threshold is for. (1, 1, 0) leaves it as it is. None: recalibration is off."""
 
 
 class ModelSample(Struct, frozen=True, kw_only=True, gc=False):
@@ -224,18 +227,24 @@ class SignalDecision(Struct, frozen=True, kw_only=True):
     reason: str
     """``accepted``; or why not: ``below_threshold``, ``paused``, ``restarting`` (the model is being rebuilt),
     ``not_answering`` (it has not got to its last signals), ``failed`` (it was given up), ``recorded_before`` (as a
-    plain prediction, which was never decided)."""
+    plain prediction, which was never decided); under the size rule ``kelly`` also ``no_price`` and ``no_edge`` (the
+    price is what it is worth, or more)."""
     confidence: float
+    """As stated."""
     confidence_threshold: float
     weight: float
     size_multiplier: float
-    """confidence × weight if accepted, else 0."""
+    """0 if not accepted. Else confidence × weight, to multiply the usual size by; under the size rule ``kelly`` the
+    share of the bankroll to stake. The confidence is the calibrated one, where there is one."""
     ema_accuracy: float
     adapted: bool
     seq: int = 0
     """Sequence number of the recorded prediction."""
     duplicate: bool = False
     """This prediction was decided before; these are the numbers of that decision."""
+    calibrated_confidence: float | None = None
+    """What the stated confidence is worth by the model's record: that met the threshold. None: recalibration is off,
+    or the model could not be asked."""
 
 
 class SignalBatch(Struct, frozen=True, kw_only=True):

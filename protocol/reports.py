@@ -120,6 +120,13 @@ class ModelReport(Struct, frozen=True, kw_only=True):
     price_skill: float | None
     """1 − Brier(model) / Brier(price) on the priced predictions: positive beats the market."""
     last_outcome_at: int | None
+    calibration_map: tuple[float, float, float] | None = None
+    """As in ``AdaptiveParams``; None: recalibration is off."""
+    recalibrated: CalibrationReport | None = None
+    """Over all outcomes with a confidence since recalibration is on: of the recalibrated confidence, each taken
+    right before its outcome was learned, which may be later than when it was stated. None: recalibration is off."""
+    log_wealth: float | None = None
+    """Decayed log-wealth of the bettor of the ``edge`` policy; None under another policy."""
 
 
 class ModelSummary(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,10 @@ where they enter.
 :mod:`.scores`         Brier and log loss, Murphy's decomposition
 :mod:`.threshold`      the adaptive threshold, its relaxation and its walls
 :mod:`.weight`         policies that turn evidence into a weight
+:mod:`.recalibration`  what a stated confidence turned out to be worth
+:mod:`.significance`   what of an error is more than chance
 :mod:`.gate`           accept or refuse, and how large
+:mod:`.kelly`          Kelly's stake, and what became of a bettor's wealth
 :mod:`.draws`          Thompson draws that anyone can compute again
 :mod:`.beta_logit`     the Beta distribution on the logit axis, for integration
 :mod:`.selection`      ranking, and the exact probability of being best

@@ -8,6 +8,7 @@ new field of :class:`WeightEvidence` with a default, which the other policies ig
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import exp
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -20,6 +21,7 @@ __all__ = [
     "WeightPolicy",
     "WeightRules",
     "accuracy_weight",
+    "edge_weight",
     "posterior_weight",
     "score_weight",
 ]
@@ -39,6 +41,10 @@ class WeightEvidence(NamedTuple):
     prior_beta: float
     relative: float = 1.0
     """The model's share of the pool against an equal one; 1 where the pool knows nothing of it."""
+    log_wealth: float = 0.0
+    """Of a bettor on the model's claims, decayed to now."""
+    bets: float = 0.0
+    """How many outcomes that is of, decayed to now."""
 
 
 class WeightRules(NamedTuple):
@@ -47,7 +53,7 @@ class WeightRules(NamedTuple):
     minimum: float = 0.25
     maximum: float = 2.0
     shrinkage: float = 10.0
-    """Effective sample size at which the ``posterior`` policy believes half the deviation."""
+    """Effective sample size at which the ``posterior`` and ``edge`` policies believe half of it."""
 
 
 class WeightPolicy(Protocol):
@@ -93,6 +99,30 @@ def posterior_weight(evidence: WeightEvidence, rules: WeightRules) -> float:
     return _weight((beta_mean(alpha, beta) - 0.5) * size / (size + rules.shrinkage), rules)
 
 
+def edge_weight(evidence: WeightEvidence, rules: WeightRules) -> float:
+    """``clip(exp(log_wealth·n/(n + shrinkage)), minimum, maximum)``, with n the bets of the decayed log-wealth.
+
+    The weight is what a wealth of 1 has become that was staked on the model's claims, Kelly's way (see :mod:`.kelly`):
+    above 1 where they were worth more than they cost. With no bets, as of a model without prices, it is neutral, and so
+    it becomes again as evidence fades. At fair prices its expectation is at most 1 at any time: decay and shrinkage
+    take powers below 1 of what is a fair game.
+
+    Source: Shafer & Vovk (2019), *Game-Theoretic Foundations for Probability and Finance*, for wealth as evidence;
+    shrinkage as in :func:`posterior_weight`.
+
+    >>> edge_weight(WeightEvidence(0.5, 1.0, 1.0, 1.0, 1.0, log_wealth=0.4, bets=30.0), WeightRules())
+    1.3498588
+    >>> edge_weight(WeightEvidence(0.9, 9.0, 1.0, 1.0, 1.0), WeightRules())
+    1.0
+    """
+    size = evidence.bets
+    if size <= 0.0:
+        return NEUTRAL_WEIGHT
+    # Clipped before exp, so that it cannot overflow.
+    log_weight = min(evidence.log_wealth * size / (size + rules.shrinkage), 700.0)
+    return min(max(exp(log_weight), rules.minimum), rules.maximum)
+
+
 def score_weight(evidence: WeightEvidence, rules: WeightRules) -> float:
     """``clip(share · number of models, minimum, maximum)``: what a model's forecasts were worth beside the others'.
 
@@ -109,6 +139,7 @@ WEIGHT_POLICIES: Mapping[str, WeightPolicy] = MappingProxyType(
     {
         "accuracy": accuracy_weight,
         "posterior": posterior_weight,
+        "edge": edge_weight,
         "score": score_weight,
     }
 )

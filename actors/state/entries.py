@@ -35,6 +35,8 @@ class Gate(Struct, frozen=True, gc=False, array_like=True):
     adapted: bool
     decided_seq: int
     """The model's applied_seq at the decision: fold the journal up to it and the numbers come out again."""
+    calibrated_confidence: float | None = None
+    """What the stated confidence was worth, and was compared and sized by; None without recalibration."""
 
     def decision(self, prediction: Prediction, seq: int, duplicate: bool = False) -> SignalDecision:
         """The answer to the caller."""
@@ -51,6 +53,7 @@ class Gate(Struct, frozen=True, gc=False, array_like=True):
             adapted=self.adapted,
             seq=seq,
             duplicate=duplicate,
+            calibrated_confidence=self.calibrated_confidence,
         )
 
 

@@ -29,4 +29,4 @@ cpdef _fold_calibration(s, rows)
     at_ns="long long", x=double, confidence=double, old_x=double, old_confidence=double, relaxed=double,
     elapsed_ns="unsigned long long",
 )
-cpdef _fold_threshold(s, rows, Py_ssize_t first, Py_ssize_t n, rules, history)
+cpdef _fold_threshold(s, rows, Py_ssize_t first, Py_ssize_t n, rules, history, errors)

@@ -17,10 +17,12 @@ from typing import Final
 from ...config.settings import LearningRules
 from ..learning.calibration import FIELDS
 from ..learning.scores import LOG_LOSS_CLIP, brier_loss, log_loss
+from .edge import Edge, fold_edge
 from .history import ROW_BYTES, History, Row, unpack_lesson
+from .recalibrating import Recalibration, fold_recalibration
 from .statistics import LearnedStatistics
 
-__all__ = ["ROWS_PER_WINDOW", "fold_rows", "slide_window"]
+__all__ = ["ROWS_PER_WINDOW", "fold_rows", "follow_policies", "slide_window"]
 
 ROWS_PER_WINDOW: Final = 16
 """An outcome leaves the calibration window after this many windows of outcomes, with or without a confidence."""
@@ -36,7 +38,24 @@ def fold_rows(
     taught = s.n
     _fold_evidence(s, rows, rules)
     _fold_calibration(s, rows)
-    _fold_threshold(s, rows, first, taught, rules, history)
+    errors = confidences = None
+    if s.recalibration is not None:
+        confidences, errors = fold_recalibration(s.recalibration, rows, rules)
+    if s.edge is not None:
+        fold_edge(s.edge, rows, rules, confidences)
+    _fold_threshold(s, rows, first, taught, rules, history, errors)
+
+
+def follow_policies(s: LearnedStatistics, rules: LearningRules) -> None:
+    """What the rules ask for is learned from here on, and what they do not ask for any more is forgotten."""
+    if not rules.recalibration_enabled:
+        s.recalibration = None
+    elif s.recalibration is None:
+        s.recalibration = Recalibration.initial()
+    if rules.weight_policy != "edge":
+        s.edge = None
+    elif s.edge is None:
+        s.edge = Edge()
 
 
 def _fold_evidence(s: LearnedStatistics, rows: Sequence[Row], rules: LearningRules) -> None:
@@ -104,10 +123,17 @@ def _fold_calibration(s: LearnedStatistics, rows: Sequence[Row]) -> None:
 
 
 def _fold_threshold(
-    s: LearnedStatistics, rows: Sequence[Row], first: int, n: int, rules: LearningRules, history: History
+    s: LearnedStatistics,
+    rows: Sequence[Row],
+    first: int,
+    n: int,
+    rules: LearningRules,
+    history: History,
+    errors: Sequence[float] | None,
 ) -> None:
-    """The threshold relaxes to each row's time, then steps against the error of the calibration window:
-    ``learning.threshold.relax_threshold`` and ``adjust_threshold``. ``n``: outcomes learned from before."""
+    """The threshold relaxes to each row's time, then steps against the error of the calibration window, or the one
+    given for each row: ``learning.threshold.relax_threshold`` and ``adjust_threshold``. ``n``: outcomes learned from
+    before."""
     size, span = rules.calibration_window, ROWS_PER_WINDOW * rules.calibration_window
     enabled, n_min, rate = rules.enabled, rules.min_predictions_for_adaptation, rules.adjustment_rate
     initial, lowest, highest = rules.initial_threshold, rules.min_threshold, rules.max_threshold
@@ -146,7 +172,7 @@ def _fold_threshold(
                     theta = relaxed
             theta_at_ns = at_ns
         if count and n >= n_min:
-            theta += rate * (error_sum / count)
+            theta += rate * (error_sum / count if errors is None else errors[end - first - 1])
             if theta < lowest:
                 theta = lowest
             elif theta > highest:

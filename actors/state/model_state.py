@@ -23,7 +23,7 @@ from ...config.settings import LearningRules
 from ...protocol.errors import InvalidValueError
 from ..learning.pnl import normalize_money
 from .events import UNKNOWN, Counted, ModelEvent, Paused, Rescored, Reset, Resumed, RulesChanged, Scored
-from .fold import fold_rows, slide_window
+from .fold import fold_rows, follow_policies, slide_window
 from .history import History, Row
 from .statistics import LearnedStatistics, Tally
 
@@ -197,11 +197,13 @@ class ModelState:
         if now.n == 0:
             now.threshold = rules.initial_threshold
         now.threshold = min(max(now.threshold, rules.min_threshold), rules.max_threshold)
+        follow_policies(now, rules)
         slide_window(now, rules.calibration_window, self.history, self.history.end)
         self._checkpoint_here()
 
     def _forget(self) -> None:
         self.now = LearnedStatistics.initial(self.rules.initial_threshold)
+        follow_policies(self.now, self.rules)
         self.tally = Tally()
         self.history = History()
         self._checkpoint_here()

@@ -14,7 +14,9 @@ from msgspec import Struct
 
 from ..learning.calibration import new_bins
 from ..learning.pnl import add_money, subtract_money, sum_money
+from .edge import Edge
 from .events import Counted, Scored
+from .recalibrating import Recalibration
 
 __all__ = ["LearnedStatistics", "Tally"]
 
@@ -47,6 +49,10 @@ class LearnedStatistics(Struct, array_like=True):
     window_count: int
     window_error_sum: float
     """Sum of confidence − x over the window."""
+    recalibration: Recalibration | None = None
+    """None: the rules do not ask for it."""
+    edge: Edge | None = None
+    """Likewise."""
 
     @classmethod
     def initial(cls, threshold: float) -> LearnedStatistics:
@@ -76,6 +82,10 @@ class LearnedStatistics(Struct, array_like=True):
         """An independent copy."""
         twin = copy(self)
         twin.bins = self.bins.copy()
+        if self.recalibration is not None:
+            twin.recalibration = self.recalibration.copy()
+        if self.edge is not None:
+            twin.edge = copy(self.edge)
         return twin
 
 

@@ -22,14 +22,16 @@ from ..learning.calibration import (
     reliability_bins,
     signed_calibration_error,
 )
-from ..learning.gate import passes_gate, size_multiplier
 from ..learning.posterior import beta_interval, beta_mean, effective_sample_size, posterior_at
+from ..learning.recalibration import IDENTITY
 from ..learning.scores import log_loss, murphy_decomposition
 from ..learning.skill import skill_score
 from ..learning.threshold import relax_threshold, threshold_wall
 from ..learning.weight import NEUTRAL_WEIGHT, WEIGHT_POLICIES, WeightEvidence, WeightRules
+from .acting import gate_of, refuse
 from .entries import Gate
 from .model_state import ModelState
+from .recalibrating import Recalibration, map_at
 
 __all__ = [
     "arm",
@@ -48,7 +50,11 @@ __all__ = [
 def initial_params(rules: LearningRules) -> AdaptiveParams:
     """The parameters of a model nothing is known about."""
     return AdaptiveParams(
-        confidence_threshold=rules.initial_threshold, weight=NEUTRAL_WEIGHT, ema_accuracy=0.5, adapted=False
+        confidence_threshold=rules.initial_threshold,
+        weight=NEUTRAL_WEIGHT,
+        ema_accuracy=0.5,
+        adapted=False,
+        calibration_map=IDENTITY if rules.recalibration_enabled else None,
     )
 
 
@@ -100,18 +106,24 @@ def params(state: ModelState, as_of: int, weights: Mapping[str, float] | None = 
             weight=initial.weight,
             ema_accuracy=state.now.ema_accuracy,
             adapted=False,
+            calibration_map=initial.calibration_map,
         )
+    now = state.now
     alpha, beta = posterior(state, as_of)
     relative = NEUTRAL_WEIGHT if weights is None else weights.get(state.model_id, NEUTRAL_WEIGHT)
-    evidence = WeightEvidence(
-        state.now.ema_accuracy, alpha, beta, rules.prior_alpha, rules.prior_beta, relative
-    )
+    evidence = WeightEvidence(now.ema_accuracy, alpha, beta, rules.prior_alpha, rules.prior_beta, relative)
+    if now.edge is not None:
+        log_wealth, bets = now.edge.at(as_of, rules.decay_half_life_seconds)
+        evidence = evidence._replace(log_wealth=log_wealth, bets=bets)
     limits = WeightRules(rules.min_weight, rules.max_weight, rules.weight_shrinkage)
     return AdaptiveParams(
         confidence_threshold=threshold(state, as_of),
         weight=WEIGHT_POLICIES[rules.weight_policy](evidence, limits),
-        ema_accuracy=state.now.ema_accuracy,
+        ema_accuracy=now.ema_accuracy,
         adapted=True,
+        calibration_map=map_at(now.recalibration, as_of, rules.recalibration_half_life_seconds)
+        if rules.recalibration_enabled
+        else None,
     )
 
 
@@ -157,34 +169,15 @@ def contender(state: ModelState, as_of: int) -> tuple[float, float] | None:
 
 
 def decide_gate(
-    state: ModelState, confidence: float, as_of: int, weights: Mapping[str, float] | None = None
+    state: ModelState,
+    confidence: float,
+    as_of: int,
+    price: float | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> Gate:
-    """Whether a signal of this confidence is traded at that time, and at what size.
-
-    A paused model's signals are refused, and its numbers given all the same.
-    """
+    """Whether a signal of this confidence, at this price, is traded at that time, and at what size."""
     now = params(state, as_of, weights)
-    if paused(state, as_of):
-        return refuse("paused", now, state.applied_seq)
-    if not passes_gate(confidence, now.confidence_threshold):
-        return refuse("below_threshold", now, state.applied_seq)
-    return Gate(
-        True,
-        "accepted",
-        now.confidence_threshold,
-        now.weight,
-        size_multiplier(confidence, now.weight),
-        now.ema_accuracy,
-        now.adapted,
-        state.applied_seq,
-    )
-
-
-def refuse(reason: str, now: AdaptiveParams, decided_seq: int) -> Gate:
-    """A refusal with its numbers."""
-    return Gate(
-        False, reason, now.confidence_threshold, now.weight, 0.0, now.ema_accuracy, now.adapted, decided_seq
-    )
+    return gate_of(now, state.rules, confidence, price, paused(state, as_of), state.applied_seq)
 
 
 def summary(state: ModelState, as_of: int, weights: Mapping[str, float] | None = None) -> ModelSummary:
@@ -256,7 +249,17 @@ def report(state: ModelState, as_of: int, weights: Mapping[str, float] | None = 
         price_brier=price_brier,
         price_skill=skill_score(priced_brier, price_brier),
         last_outcome_at=now.last_at_ns if now.n else None,
+        calibration_map=current.calibration_map,
+        recalibrated=recalibrated(now.recalibration),
+        log_wealth=now.edge.at(as_of, rules.decay_half_life_seconds)[0] if now.edge is not None else None,
     )
+
+
+def recalibrated(known: Recalibration | None) -> CalibrationReport | None:
+    """Calibration of the recalibrated confidences, each taken before its outcome was learned."""
+    if known is None:
+        return None
+    return calibration(known.bins, known.x_squared_sum, known.log_loss_sum, count(known.bins))
 
 
 def recent_calibration(state: ModelState) -> CalibrationReport:

@@ -33,6 +33,7 @@ from .readiness import announce, ready_line
 from .reloading import Reloading
 from .sdnotify import Activated, ServiceManager, activated_sockets
 from .shutdown import PARENT_GONE_SECONDS, Shutdown
+from .turn_limits import turn_problems
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def run_daemon(options: ServeOptions, shutdown: Shutdown) -> int:
         problems = endpoints.problems()
         if problems:
             raise SettingsError(problems, "addresses")
+        if settings is not None and (problems := turn_problems(settings)):
+            raise SettingsError(problems, options.config_file or "settings")
         daemon = Daemon(options, settings, endpoints, activated, shutdown, manager)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(daemon.run())

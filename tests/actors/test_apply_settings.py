@@ -14,7 +14,9 @@ from handicapper.actors.runtime.clock import ManualClock
 from handicapper.actors.store import Store
 from handicapper.config import (
     Limits,
+    Recalibration,
     Settings,
+    Sizing,
     Supervision,
     ThompsonSampling,
     Thresholds,
@@ -82,7 +84,11 @@ def test_rules_applied_are_those_of_a_learner_opened_with_them(open_learner: Ope
             adjustment_rate=0.02,
             relaxation_half_life_hours=12.0,
         ),
-        weights=Weights(policy="posterior", min_weight=0.5, max_weight=1.5, shrinkage=5.0),
+        weights=Weights(
+            policy="edge", min_weight=0.5, max_weight=1.5, shrinkage=5.0, outcome_log_wealth_max=0.1
+        ),
+        recalibration=Recalibration(enabled=True, memory_outcomes=500.0, half_life_hours=1000.0),
+        sizing=Sizing(rule="kelly", kelly_fraction=0.5),
         thompson_sampling=ThompsonSampling(
             enabled=False,
             prior_alpha=2.0,
@@ -100,6 +106,8 @@ def test_rules_applied_are_those_of_a_learner_opened_with_them(open_learner: Ope
         *("calibration_window", "learn_on"),
         *(f"thresholds.{name}" for name in Thresholds.__struct_fields__),
         *(f"weights.{name}" for name in Weights.__struct_fields__),
+        *(f"recalibration.{name}" for name in Recalibration.__struct_fields__),
+        *(f"sizing.{name}" for name in Sizing.__struct_fields__),
         *(f"thompson_sampling.{name}" for name in ThompsonSampling.__struct_fields__),
     }
     assert learner.settings == wanted

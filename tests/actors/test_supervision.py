@@ -197,10 +197,10 @@ def test_signal_of_a_model_whose_gate_raises_is_refused_and_recorded(
     learner.record_predictions([prediction(1), prediction(2, "other")])
     real = views.decide_gate
 
-    def decide_gate(state: Any, confidence: float, at: int) -> Any:
+    def decide_gate(state: Any, *signal: Any) -> Any:
         if state.model_id == "m":
             raise RuntimeError("the gate broke")
-        return real(state, confidence, at)
+        return real(state, *signal)
 
     with monkeypatch.context() as patched:
         patched.setattr(views, "decide_gate", decide_gate)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from handicapper.actors.learning.pooling import PoolState, combine, learn, new_pool
+from handicapper.actors.learning.pooling import Pool, combine, learn, new_pool
 
 pytestmark = pytest.mark.bench
 
@@ -34,7 +34,7 @@ def events_of(models: int, count: int = 500) -> Events:
     ]
 
 
-def taught(events: Events) -> PoolState:
+def taught(events: Events) -> Pool:
     state = new_pool()
     for n, (said, payouts) in enumerate(events):
         learn(state, n * 60 * SECOND_NS, said, payouts, LABELS)

@@ -129,6 +129,40 @@ def test_replay_takes_settings_from_a_file(simulated, tmp_path, capsys):
     assert [model["rejected"] for model in told["models"]] == [0, 0, 0]
 
 
+def test_replay_shows_what_recalibration_and_the_edge_came_to(simulated, tmp_path, capsys):
+    """Only where they are on; the model that says too much is mended, at the expense of none of the others."""
+    settings = tmp_path / "s.toml"
+    settings.write_text(
+        "[online_learning.recalibration]\nenabled = true\n"
+        '[online_learning.weights]\npolicy = "edge"\n[online_learning.sizing]\nrule = "kelly"\n'
+    )
+    plain = replay(capsys, simulated)
+    assert all("recalibrated_brier" not in figures for figures in plain["models"])
+    state = tmp_path / "kept"
+    told = replay(capsys, simulated, "--config", settings, "--state", state)
+    for before, figures in zip(plain["models"], told["models"], strict=True):
+        assert (figures["model_id"], figures["brier"]) == (before["model_id"], before["brier"])
+        assert figures["recalibrated_brier"] < figures["brier"] + 0.01
+        assert len(figures["calibration_map"]) == 3
+        assert (before["log_wealth"], type(figures["log_wealth"])) == (None, float)
+    main(["replay", str(simulated), "--config", str(settings)])
+    heading = capsys.readouterr().out.splitlines()[0]
+    assert "Brier recal." in heading
+    assert "ECE recal." in heading
+    model = told["models"][0]["model_id"]
+    for command, names in (
+        (
+            "report",
+            ("recalibration", "recalibrated Brier score", "log-wealth against the price", "skill against"),
+        ),
+        ("params", ("recalibration",)),
+    ):
+        main([command, model, "--state", str(state)])
+        shown = capsys.readouterr().out
+        assert all(name in shown for name in names)
+        assert "(log-odds)" in shown
+
+
 def test_replay_without_prices_shows_no_money(tmp_path, capsys):
     path = tmp_path / "a.csv"
     path.write_text(text([line(price="")]))

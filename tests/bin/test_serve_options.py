@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from handicapper.bin.exit_codes import exit_code_of
 from handicapper.config import Server
 from handicapper.protocol.addresses import TcpAddress
 from handicapper.protocol.errors import SettingsError
+from handicapper.protocol.serving.outgoing import TURN_UNITS
 
 
 @pytest.mark.parametrize(
@@ -231,3 +234,36 @@ def test_a_socket_that_took_our_place_is_not_removed(tmp_path: Path) -> None:
         second.bind(str(path))
         first.close()
         assert path.exists()
+
+
+def limits_file(tmp_path: Path, inputs_max: int) -> str:
+    path = tmp_path / "settings.toml"
+    path.write_text(f"[online_learning.limits]\nin_flight_inputs_max = {inputs_max}\n")
+    return str(path)
+
+
+def test_a_bound_that_a_full_turn_never_fits_into_is_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A turn hands on up to 256 inputs of a connection together; in a process of one's own a smaller bound is fine."""
+    path = limits_file(tmp_path, TURN_UNITS - 1)
+    assert main(["serve", "--check-config", "--config", path]) == 78
+    said = capsys.readouterr().err
+    assert "online_learning.limits.in_flight_inputs_max was 255; expected 256 or more for a daemon" in said
+    assert main(["config", "check", path]) == 0
+    assert main(["serve", "--check-config", "--config", limits_file(tmp_path, TURN_UNITS)]) == 0
+
+
+def test_a_daemon_does_not_begin_with_such_a_bound(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "handicapper.bin", "serve", "--state", str(tmp_path / "state")]
+    done = subprocess.run(
+        [*command, "--config", limits_file(tmp_path, 1)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert done.stdout == ""
+    assert "in_flight_inputs_max was 1; expected 256 or more" in done.stderr
+    assert not (tmp_path / "state").exists()

@@ -13,7 +13,9 @@ from handicapper.config import (
     LearningRules,
     Pool,
     PoolRules,
+    Recalibration,
     Settings,
+    Sizing,
     Thresholds,
     Weights,
     check_settings,
@@ -66,7 +68,11 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
             adjustment_rate=0.04,
             relaxation_half_life_hours=3.0,
         ),
-        weights=Weights(policy="posterior", min_weight=0.5, max_weight=1.5, shrinkage=4.0),
+        weights=Weights(
+            policy="posterior", min_weight=0.5, max_weight=1.5, shrinkage=4.0, outcome_log_wealth_max=0.5
+        ),
+        recalibration=Recalibration(enabled=True, memory_outcomes=200.0, half_life_hours=5.0),
+        sizing=Sizing(rule="kelly", kelly_fraction=0.75),
         pool=Pool(retire_after_days=2.0, slow_rate=0.5, linear_prior=0.2, form_decay=0.9),
     )
 
@@ -90,6 +96,12 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
         min_samples_for_eligibility=0,
         sampling_enabled=True,
         learn_on="proposed",
+        recalibration_enabled=True,
+        recalibration_memory_outcomes=200.0,
+        recalibration_half_life_seconds=18000.0,
+        size_rule="kelly",
+        kelly_fraction=0.75,
+        outcome_log_wealth_max=0.5,
         pool=PoolRules(
             retire_after_seconds=172_800.0,
             slow=(0.5, 0.9997, 1e-6),
@@ -103,6 +115,18 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
         ),
     )
     assert replace(settings, pool=Pool(enabled=False)).learning_rules().pool is None
+
+
+def test_rules_of_a_journal_that_had_fewer_fields_are_those_of_the_default_settings() -> None:
+    """Else opening it would journal other rules, although nobody changed any."""
+    rules = Settings().learning_rules()
+    added = {
+        *("recalibration_enabled", "recalibration_memory_outcomes", "recalibration_half_life_seconds"),
+        *("size_rule", "kelly_fraction", "outcome_log_wealth_max"),
+    }
+    before = {name: value for name, value in msgspec.to_builtins(rules).items() if name not in added}
+    assert len(before) == len(LearningRules.__struct_fields__) - len(added)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=LearningRules) == rules
 
 
 @pytest.mark.parametrize(

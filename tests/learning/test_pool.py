@@ -303,3 +303,16 @@ def test_the_pool_follows_when_the_best_model_changes() -> None:
             assert shares(state, ["a", "b"])["a"] > 0.9
     assert shares(state, ["a", "b"])["b"] > 0.9
     assert pooled(state, [("a", "YES", 0.2), ("b", "YES", 0.8)]).probabilities["YES"] > 0.74
+
+
+def test_an_event_is_judged_with_the_pool_as_it_was_before_it() -> None:
+    """And with equal weights; what it was before is what ``combine`` said."""
+    random, state = Random(11), new_pool()
+    for number in range(300):
+        forecasts = [(model, "YES", random.random()) for model in ("a", "b", "c")]
+        before = combine(state, forecasts, ["NO"])
+        assert before is not None
+        judged = learn(state, number * 10**14, forecasts, {random.choice(["YES", "NO"]): 1.0}, ["NO", "YES"])
+        assert judged is not None
+        assert judged.pooled == [before.probabilities["NO"], before.probabilities["YES"]]
+        assert judged.equal[1] == pytest.approx(sum(confidence for *_, confidence in forecasts) / 3)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from math import isfinite
+from math import exp, isfinite
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from handicapper.actors.learning.weight import (
     WeightEvidence,
     WeightRules,
     accuracy_weight,
+    edge_weight,
     posterior_weight,
 )
 
@@ -34,11 +35,13 @@ def weights_after(outcomes: list[float]) -> tuple[float, float]:
     return accuracy_weight(evidence, RULES), posterior_weight(evidence, RULES)
 
 
-@given(st.floats(0.0, 1.0), counts, counts, priors, priors)
+@given(st.floats(0.0, 1.0), counts, counts, priors, priors, st.floats(-1e9, 1e9))
 def test_weight_of_any_evidence_under_every_policy_stays_within_its_bounds(
-    ema: float, successes: float, failures: float, prior_alpha: float, prior_beta: float
+    ema: float, successes: float, failures: float, prior_alpha: float, prior_beta: float, wealth: float
 ) -> None:
-    evidence = WeightEvidence(ema, prior_alpha + successes, prior_beta + failures, prior_alpha, prior_beta)
+    evidence = WeightEvidence(
+        ema, prior_alpha + successes, prior_beta + failures, prior_alpha, prior_beta, wealth, successes
+    )
     for policy in WEIGHT_POLICIES.values():
         weight = policy(evidence, RULES)
         assert isfinite(weight)
@@ -74,8 +77,22 @@ def test_posterior_weight_with_one_more_hit_does_not_fall(
         assert posterior_weight(after, RULES) >= posterior_weight(before, RULES) - 1e-12
 
 
+@given(st.floats(-50.0, 50.0), st.floats(0.0, 1e6))
+def test_edge_weight_lies_between_neutral_and_the_wealth(log_wealth: float, bets: float) -> None:
+    unbounded = WeightRules(minimum=0.0, maximum=1e300)
+    evidence = WeightEvidence(0.5, 1.0, 1.0, 1.0, 1.0, log_wealth=log_wealth, bets=bets)
+    weight = edge_weight(evidence, unbounded)
+    low, high = sorted((NEUTRAL_WEIGHT, exp(log_wealth)))
+    assert low * (1 - 1e-12) <= weight <= high * (1 + 1e-12)
+
+
+def test_edge_weight_at_the_shrinkage_size_believes_half_the_log_wealth() -> None:
+    evidence = WeightEvidence(0.5, 1.0, 1.0, 1.0, 1.0, log_wealth=0.8, bets=10.0)
+    assert edge_weight(evidence, RULES) == pytest.approx(exp(0.4), rel=1e-15)
+
+
 def test_weight_policies_are_named_once_and_cannot_be_changed_by_accident() -> None:
-    assert set(WEIGHT_POLICIES) >= {"accuracy", "posterior"}
+    assert set(WEIGHT_POLICIES) >= {"accuracy", "posterior", "edge"}
     with pytest.raises(TypeError):
         WEIGHT_POLICIES["accuracy"] = posterior_weight  # type: ignore[index]
 

@@ -185,9 +185,9 @@ MUTANTS = (
     ),
     Mutant(
         "rules of another time at restart",
-        "actors/restore.py",
-        "            book.learn_on = record.rules_history[-1][1].learn_on\n",
-        "            book.learn_on = record.rules_history[0][1].learn_on\n",
+        "actors/state/book.py",
+        "        rules = self.rules_history[-1][1]\n",
+        "        rules = self.rules_history[0][1]\n",
         (SIMULATION,),
     ),
     # ------------------------------------------------------------------ what is learned
@@ -263,5 +263,70 @@ MUTANTS = (
         "    return not paused(state, as_of) and state.now.n",
         "    return state.now.n",
         ("tests/state/test_views.py",),
+    ),
+    # ------------------------------------------------------------------ the pool
+    Mutant(
+        "revision of a market not told to the pool",
+        "actors/state/book.py",
+        "        if row is not None and row != told:\n            out.tell(POOL_ID, PoolRescored(",
+        "        if row is not None and row != told and not told.payouts:\n            out.tell(POOL_ID, PoolRescored(",
+        ("tests/state/test_pool.py", "tests/actors/test_pooling.py"),
+    ),
+    Mutant(
+        "pool learns from forecasts recorded after the resolution",
+        "actors/state/pool_row.py",
+        "    tickets = forecasts_of(market.tickets.values(), position_seq)\n",
+        "    tickets = forecasts_of(market.tickets.values())\n",
+        ("tests/state/test_pool.py",),
+    ),
+    Mutant(
+        "pool's checkpoint not renewed when rows are folded again",
+        "actors/state/pool_state.py",
+        "            if number == self.newer_row:\n                self.newer = statistics.copy()\n",
+        "",
+        ("tests/state/test_pool.py",),
+    ),
+    Mutant(
+        "pool judged with what the market taught it",
+        "actors/learning/pooling/pool.py",
+        "    pooled = linear_pool(mixture.evidence, mixture.by_form)\n"
+        "    _learn_forms(state, mixture, outcome, rules)\n",
+        "    _learn_forms(state, mixture, outcome, rules)\n"
+        "    pooled = linear_pool(softmax(state.form_evidence), mixture.by_form)\n",
+        ("tests/learning/test_pool.py",),
+    ),
+    Mutant(
+        "model that was absent moves",
+        "actors/learning/pooling/share_rule.py",
+        "    present = sum([exp(w) for w in log_weights])\n",
+        "    present = float(len(log_weights))\n",
+        ("tests/learning/test_pool_shares.py",),
+    Mutant(
+        "checkpoints share what recalibration learned",
+        "actors/state/statistics.py",
+        "            twin.recalibration = self.recalibration.copy()\n",
+        "            twin.recalibration = self.recalibration\n",
+        ("tests/state/test_reversal.py",),
+    ),
+    Mutant(
+        "threshold learns from the stated confidence while the gate compares the recalibrated one",
+        "actors/state/fold.py",
+        "    _fold_threshold(s, rows, first, taught, rules, history, errors)\n",
+        "    _fold_threshold(s, rows, first, taught, rules, history, None)\n",
+        ("tests/state/test_recalibrating.py",),
+    ),
+    Mutant(
+        "gate compares the stated confidence",
+        "actors/state/acting.py",
+        "    if not passes_gate(worth, now.confidence_threshold):\n",
+        "    if not passes_gate(confidence, now.confidence_threshold):\n",
+        ("tests/state/test_recalibrating.py",),
+    ),
+    Mutant(
+        "one long shot makes the whole log-wealth",
+        "actors/learning/kelly.py",
+        "    return min(max(log1p(factor), -most), most)\n",
+        "    return log1p(factor)\n",
+        ("tests/state/test_edge_and_kelly.py",),
     ),
 )

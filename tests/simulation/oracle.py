@@ -186,7 +186,8 @@ class Oracle:
         self.slow.gate_said(prediction.prediction_id, gate.accepted)
         state = self.uninterrupted.states.get(prediction.model_id)
         if state is not None and state.applied_seq == gate.decided_seq and gate.reason != "restarting":
-            due = decide_gate(state, prediction.confidence, prediction.predicted_at)
+            price = None if prediction.price is None else float(prediction.price)
+            due = decide_gate(state, prediction.confidence, prediction.predicted_at, price)
             assert gate == due, f"{prediction.prediction_id} was decided as {gate}, must be {due}"
 
     @property

@@ -12,7 +12,7 @@ from handicapper.actors.state.entries import (
     ResumeModel,
     RulesInForce,
 )
-from handicapper.config import Settings, Thresholds
+from handicapper.config import Recalibration, Settings, Sizing, Thresholds, Weights
 from handicapper.protocol.errors import HandicapperError
 
 from ..state.samples import HOUR
@@ -49,7 +49,10 @@ class Simulation:
         self.world.disk.fate = self._next_fate
         self.oracle = Oracle(self.world.disk, figures)
         self.traffic = Traffic(random)
-        self.variants = [settings_with(random, **learning) for learning in self._learning()]
+        policies = Random(f"policies of {seed}")  # apart, so that seeds go on doing what they did
+        self.variants = [
+            settings_with(random, **learning, **self._policies(policies)) for learning in self._learning()
+        ]
         self.in_force = self.variants[0]
         self._fates: list[Fate] = []
         """Of the next commits."""
@@ -87,6 +90,17 @@ class Simulation:
             }
             for _ in range(2)
         ]  # fmt: skip
+
+    def _policies(self, random: Random) -> dict[str, Any]:
+        return {
+            "recalibration": Recalibration(
+                enabled=random.random() < 0.5,
+                memory_outcomes=random.choice([20.0, 1000.0]),
+                half_life_hours=random.choice([24.0, float("inf")]),
+            ),
+            "weights": Weights(policy=random.choice(["accuracy", "posterior", "edge"])),
+            "sizing": Sizing(rule=random.choice(["confidence", "kelly"])),
+        }
 
     def _next_fate(self) -> Fate:
         fate = self._fates.pop(0) if self._fates else "done"

@@ -151,6 +151,10 @@ class Stream:
             relaxation_half_life_seconds=random.choice([0.0, 86_400.0]),
             min_threshold=random.choice([0.4, 0.5]),
             learn_on=random.choice(["final", "proposed"]),
+            recalibration_enabled=random.random() < 0.6,
+            recalibration_memory_outcomes=random.choice([20.0, 1_000.0, float("inf")]),
+            recalibration_half_life_seconds=random.choice([86_400.0, float("inf")]),
+            weight_policy=random.choice(["posterior", "edge", "edge"]),
         )
 
 

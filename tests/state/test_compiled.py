@@ -44,6 +44,8 @@ def some_rules(chance: random.Random) -> msgspec.Struct:
         relaxation_half_life_seconds=chance.choice([*HALF_LIVES[:3], 0.0]) * 3_600.0,
         adjustment_rate=chance.choice([0.01, 0.3]),
         enabled=chance.random() < 0.9,
+        recalibration_enabled=chance.random() < 0.3,
+        weight_policy=chance.choice(["accuracy", "edge"]),
     )
 
 

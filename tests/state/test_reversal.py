@@ -18,12 +18,21 @@ from handicapper.actors.state.model_state import CHECKPOINT_ROWS, ModelState
 from handicapper.actors.state.pool_row import POOL_ID
 from handicapper.actors.state.pool_state import PoolState
 from handicapper.actors.state.rebuild import model_history
+from handicapper.config import LearningRules
 
 from .samples import HOUR, T0, outcome, prediction, resolved, rules, scored, state_bytes
 from .streams import Played, Stream, ones
 
 LONG = 1_500
 FIRST = rules(calibration_window=30)
+EVERY_POLICY = rules(
+    calibration_window=30,
+    recalibration_enabled=True,
+    recalibration_memory_outcomes=200.0,
+    recalibration_half_life_seconds=30 * 86_400.0,
+    weight_policy="edge",
+    size_rule="kelly",
+)
 
 
 def sizes(random: Random, most: int) -> Iterator[int]:
@@ -35,8 +44,10 @@ def stream(seed: int, n: int = LONG, **shares: float) -> list[object]:
     return list(Stream(Random(seed), **shares).inputs(n))
 
 
-def play(inputs: list[object], batches: Iterator[int], disk: bool = False) -> Played:
-    played = Played(FIRST, disk)
+def play(
+    inputs: list[object], batches: Iterator[int], disk: bool = False, first: LearningRules = FIRST
+) -> Played:
+    played = Played(first, disk)
     played.play(inputs, batches)
     return played
 
@@ -65,6 +76,35 @@ def test_state_without_controls_corrects_in_place_and_far_back_alike(seed: int) 
         assert state_bytes(state) == state_bytes(played.corrected(model_id)), model_id
         kept = state.rows if isinstance(state, PoolState) else state.history
         assert len(kept) <= 2 * CHECKPOINT_ROWS + 3 * 30
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_state_with_every_policy_on_equals_a_fresh_fold_of_the_corrected_history(seed: int) -> None:
+    inputs = stream(seed, control_share=0.0)
+    played = play(inputs, ones(), first=EVERY_POLICY)
+    assert 0 < played.rebuilds < played.rescored
+    for model_id, state in played.states.items():
+        if isinstance(state, ModelState):
+            assert state.now.recalibration is not None
+            assert state.now.edge is not None
+        assert state_bytes(state) == state_bytes(played.corrected(model_id)), model_id
+        assert state_bytes(state) == state_bytes(played.rebuilt(model_id)), model_id
+    batched = play(inputs, sizes(Random(seed), 150), disk=True, first=EVERY_POLICY)
+    assert bytes_of(batched) == bytes_of(played)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 20))
+def test_state_after_a_short_stream_with_every_policy_on_equals_a_fresh_fold(
+    seed: int, n: int, most: int
+) -> None:
+    """With controls that turn the policies off and on again."""
+    inputs = stream(seed, n, control_share=0.15, reset_share=0.2)
+    alone = play(inputs, ones(), first=EVERY_POLICY)
+    batched = play(inputs, sizes(Random(seed), most), disk=True, first=EVERY_POLICY)
+    assert bytes_of(alone) == bytes_of(batched)
+    for model_id, state in alone.states.items():
+        assert state_bytes(state) == state_bytes(alone.corrected(model_id))
+        assert state_bytes(state) == state_bytes(alone.rebuilt(model_id))
 
 
 @pytest.mark.parametrize("seed", range(4))

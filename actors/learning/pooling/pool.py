@@ -189,7 +189,9 @@ def _shared(slow: Sequence[float], fast: Sequence[float], evidence: Sequence[flo
     """Shares: even, of the slow and of the fast rule, by the evidence of the pools they make."""
     equal, linear, log_odds = _parts(evidence)
     even = equal / len(slow)
-    return [even + linear * s + log_odds * f for s, f in zip(slow, fast, strict=True)]
+    parts = [even + linear * s + log_odds * f for s, f in zip(slow, fast, strict=True)]
+    total = sum(parts)  # 1, but for rounding: equal models have exactly equal shares of it
+    return [part / total for part in parts]
 
 
 def _score(logs: Sequence[float], outcome: Sequence[float]) -> float:
