@@ -301,6 +301,8 @@ MUTANTS = (
         "    present = sum([exp(w) for w in log_weights])\n",
         "    present = float(len(log_weights))\n",
         ("tests/learning/test_pool_shares.py",),
+    ),
+    # ------------------------------------------------------------------ what is traded
     Mutant(
         "checkpoints share what recalibration learned",
         "actors/state/statistics.py",
