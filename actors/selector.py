@@ -17,6 +17,7 @@ from msgspec import Struct
 from pykka._envelope import Envelope
 
 from ..protocol.messages import Selection, SelectionMode
+from ..protocol.wording import shown
 from .learning.draws import stream_of
 from .model import AskView
 from .ranking import Lineup, Question, ranked
@@ -89,7 +90,7 @@ class Scatter:
             deadline = monotonic() + message.deadline_seconds
             self._ask(lineup, AskView(message.view, message.as_of), deadline, gather)
         else:
-            raise TypeError(f"the selector cannot handle {message!r:.200}")
+            raise TypeError(f"the selector cannot handle {shown(message)}")
 
     def _ask(
         self, lineup: Lineup, question: AskView, deadline: float, complete: Callable[[Asked], object]
