@@ -1,4 +1,4 @@
-"""What an operator says and wants to know: pauses, resets, snapshots, settings, checks, and who is told."""
+"""What an operator says and wants to know: pauses, resets, posteriors, snapshots, settings, checks, and who is told."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from ..protocol.messages import (
     BackupReceipt,
     DeadLetter,
     DeadLetterReplay,
+    PosteriorKind,
     Receipt,
     RestartReceipt,
     SnapshotReceipt,
     Statistics,
     VerifyReport,
 )
-from ..protocol.validation import check_id, check_text, check_time
+from ..protocol.validation import check_id, check_posterior, check_text, check_time
 from .backup import backup_learner
 from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
@@ -28,7 +29,7 @@ from .replaying import replay_letters, restart_model
 from .requests import TakeSnapshot
 from .runtime.watchdog import Pulse
 from .settings_change import SettingsChange
-from .state.entries import PauseModel, ResetModel, ResumeModel
+from .state.entries import PauseModel, ResetModel, ResumeModel, SetPosterior
 from .state.intake import Submission
 from .verify import verify_learner
 from .watching import LearnerEvent
@@ -90,6 +91,23 @@ class Controls:
     def reset_nowait(self, model_id: str, reason: str = "") -> Reply[Receipt]:
         """The same without waiting."""
         return self._control(_reset(model_id, reason))
+
+    def set_posterior(
+        self, model_id: str, posterior: PosteriorKind | None, *, timeout: float = TIMEOUT_SECONDS
+    ) -> Receipt:
+        """Have the evidence of a model age as ``posterior`` says, whatever the settings say; None: as they say.
+
+        Change points are looked for anew from here on, also if they were before; the half-life's evidence goes on.
+
+        Raises:
+            UnknownModelError: it was never seen.
+
+        """
+        return self._engine.call(_set_posterior(model_id, posterior), timeout)
+
+    def set_posterior_nowait(self, model_id: str, posterior: PosteriorKind | None) -> Reply[Receipt]:
+        """The same without waiting."""
+        return self._control(_set_posterior(model_id, posterior))
 
     def restart(self, model_id: str, *, timeout: float = TIMEOUT_SECONDS) -> RestartReceipt:
         """Bring back a model that was given up: rebuilt from its whole history, its restarts forgotten.
@@ -238,3 +256,7 @@ def _pause(model_id: str, until: int | datetime | None, reason: str) -> PauseMod
 
 def _reset(model_id: str, reason: str) -> ResetModel:
     return ResetModel(check_id("model_id", model_id), check_text("reason", reason))
+
+
+def _set_posterior(model_id: str, posterior: PosteriorKind | None) -> SetPosterior:
+    return SetPosterior(check_id("model_id", model_id), check_posterior("posterior", posterior))

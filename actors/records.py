@@ -13,9 +13,11 @@ from zlib import crc32
 
 import msgspec
 
+from ..config.rules import Posterior
 from ..config.settings import LearningRules
+from .state.book import Control
 from .state.entries import Entry
-from .state.events import Paused, Reset, Resumed
+from .state.events import Paused, PosteriorSet, Reset, Resumed
 from .state.loose import Loose
 from .state.market import Market
 from .state.model_state import ModelRecord
@@ -55,24 +57,29 @@ class DamagedRecordError(Exception):
 
 
 class TaggedControl(msgspec.Struct, array_like=True, frozen=True):
-    """A pause, the end of one, or a reset, told apart by kind."""
+    """A pause, the end of one, a reset, or a posterior that was set, told apart by kind."""
 
     seq: int
-    kind: Literal["paused", "resumed", "reset"]
+    kind: Literal["paused", "resumed", "reset", "posterior_set"]
     until_ns: int | None = None
     reason: str = ""
+    posterior: Posterior | None = None
 
     @classmethod
-    def of(cls, seq: int, event: Paused | Resumed | Reset) -> TaggedControl:
+    def of(cls, seq: int, event: Control) -> TaggedControl:
         """Pack an event."""
         if isinstance(event, Paused):
             return cls(seq, "paused", event.until_ns, event.reason)
+        if isinstance(event, PosteriorSet):
+            return cls(seq, "posterior_set", posterior=event.posterior)
         return cls(seq, "resumed" if isinstance(event, Resumed) else "reset")
 
-    def event(self) -> Paused | Resumed | Reset:
+    def event(self) -> Control:
         """Unpack it."""
         if self.kind == "paused":
             return Paused(self.until_ns, self.reason)
+        if self.kind == "posterior_set":
+            return PosteriorSet(self.posterior)
         return Resumed() if self.kind == "resumed" else Reset(self.seq)
 
 

@@ -38,7 +38,7 @@ from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
 from .snapshotter import Snapshotter
 from .state.delivery import Delivery
-from .state.entries import ExpirePredictions, PauseModel, ResetModel, ResumeModel
+from .state.entries import ControlEntry, ExpirePredictions
 from .state.intake import Intake
 from .state.learners import new_state
 from .state.rebuild import model_history
@@ -203,7 +203,7 @@ class RouterActor(PooledActor):
         if message.single:
             item = message.items[0]
             result: Any = self.intake.accept(item)
-            if self._watchers.listeners and isinstance(item, PauseModel | ResumeModel | ResetModel):
+            if self._watchers.listeners and isinstance(item, ControlEntry):
                 self._news.append(event_of(item))
         else:
             result = self.intake.accept_all(message.items)

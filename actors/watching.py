@@ -8,10 +8,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from ..config.rules import Posterior
 from .learning.change import Change
 from .log import get_logger
 from .state.delivery import Delivery
-from .state.entries import PauseModel, ResetModel, ResumeModel
+from .state.entries import ControlEntry, PauseModel, ResumeModel, SetPosterior
 from .state.events import Counted, Paused, Resumed, Scored
 from .state.pool_row import POOL_ID
 
@@ -23,6 +24,7 @@ __all__ = [
     "Listener",
     "ModelFailed",
     "ModelPaused",
+    "ModelPosteriorSet",
     "ModelReset",
     "ModelRestarted",
     "ModelResumed",
@@ -62,6 +64,14 @@ class ModelReset(Struct, frozen=True):
 
     model_id: str
     reason: str
+
+
+class ModelPosteriorSet(Struct, frozen=True):
+    """A model's evidence ages otherwise than before."""
+
+    model_id: str
+    posterior: Posterior | None
+    """None: as the rules say."""
 
 
 class ModelRestarted(Struct, frozen=True):
@@ -118,6 +128,7 @@ LearnerEvent = (
     | ModelPaused
     | ModelResumed
     | ModelReset
+    | ModelPosteriorSet
     | ModelRestarted
     | ModelFailed
     | DriftDetected
@@ -192,10 +203,12 @@ def _teaches(event: Any) -> bool:
     return not isinstance(event, Counted | Paused | Resumed)
 
 
-def event_of(control: PauseModel | ResumeModel | ResetModel) -> LearnerEvent:
+def event_of(control: ControlEntry) -> LearnerEvent:
     """What to tell of an operator's input."""
     if isinstance(control, PauseModel):
         return ModelPaused(control.model_id, control.until_ns, control.reason)
     if isinstance(control, ResumeModel):
         return ModelResumed(control.model_id)
+    if isinstance(control, SetPosterior):
+        return ModelPosteriorSet(control.model_id, control.posterior)
     return ModelReset(control.model_id, control.reason)

@@ -158,6 +158,7 @@ def report_tables(report: ModelReport) -> list[Table]:
         ("accuracy", number(report.accuracy)),
         ("EMA accuracy", number(report.ema_accuracy)),
         ("posterior", f"Beta({report.posterior_alpha:.3f}, {report.posterior_beta:.3f})"),
+        ("evidence ages by", _ageing(report)),
         ("posterior mean", number(report.posterior_mean)),
         ("90% band", f"{report.posterior_low:.4f}..{report.posterior_high:.4f}"),
         ("effective sample size", number(report.effective_sample_size, 1)),
@@ -234,6 +235,11 @@ def _reliability(calibration: CalibrationReport) -> list[Table]:
         if b.count
     ]
     return [Table("Reliability", columns, rows)]
+
+
+def _ageing(report: ModelReport) -> str:
+    by = "change points" if report.posterior == "changepoint" else "half-life"
+    return by if report.posterior_set is None else f"{by} (set by hand)"
 
 
 def _threshold(report: ModelReport) -> str:

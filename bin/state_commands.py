@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ..config.rules import SelectionMode
+from ..config.rules import Posterior, SelectionMode
 from ..protocol.errors import UnknownModelError
 from .exit_codes import DIFFERENCES
 from .figures import map_text, number, report_tables
@@ -130,6 +130,17 @@ def reset_command(target: Target, as_json: bool, model_id: str, reason: str) -> 
     """Forget what was learned about MODEL; the journal keeps how it came about."""
     with opened(target) as learner:
         receipt = learner.reset(model_id, reason=reason)
+    _show_receipt(as_json, receipt)
+
+
+@state_command("set-posterior", "How the evidence of a model ages.")
+@model_argument
+@click.argument("posterior", type=click.Choice([*get_args(Posterior), "settings"]))
+def set_posterior_command(target: Target, as_json: bool, model_id: str, posterior: str) -> None:
+    """Have the evidence of MODEL age by half-life or by change points; 'settings': as the settings say."""
+    chosen: Any = None if posterior == "settings" else posterior
+    with opened(target) as learner:
+        receipt = learner.set_posterior(model_id, chosen)
     _show_receipt(as_json, receipt)
 
 
@@ -272,6 +283,7 @@ STATE_COMMANDS: tuple[click.Command, ...] = (
     pause_command,
     resume_command,
     reset_command,
+    set_posterior_command,
     snapshot_command,
     backup_command,
     verify_command,

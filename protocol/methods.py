@@ -159,6 +159,13 @@ def _controls() -> list[Method]:
         ("pause", p.Pause, Receipt, "Take a model out of selection and trading; it still learns.", True),
         ("resume", p.ModelName, Receipt, "End a pause.", True),
         ("reset", p.Reset, Receipt, "Forget what a model has learned.", False),
+        (
+            "set_posterior",
+            p.SetPosterior,
+            Receipt,
+            "Have the evidence of a model age otherwise than the settings say.",
+            False,
+        ),
         ("restart", p.ModelName, RestartReceipt, "Bring back a model that was given up.", True),
         ("snapshot", p.NoParams, SnapshotReceipt, "Write a snapshot of everything up to now.", True),
         (

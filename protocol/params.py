@@ -19,6 +19,7 @@ from .messages import (
     Forecast,
     MarketResolved,
     MetadataValue,
+    PosteriorKind,
     Prediction,
     ResolutionStatus,
     SelectionMode,
@@ -33,6 +34,7 @@ from .values import (
     MONEY_EXPECTED,
     PATH_EXPECTED,
     PAYOUTS_EXPECTED,
+    POSTERIOR_EXPECTED,
     PROBABILITY_EXPECTED,
     REVISION_EXPECTED,
     STATUS_EXPECTED,
@@ -62,6 +64,7 @@ __all__ = [
     "Resolutions",
     "Sample",
     "Samples",
+    "SetPosterior",
     "Subscribe",
     "array_form",
     "strict_form",
@@ -252,7 +255,7 @@ class Sample(Struct, frozen=True, kw_only=True):
     models: Ids | None = None
     selection_id: Id | None = None
     seed: Annotated[int, Meta(description="a whole number from 0 to 18446744073709551615")] | None = None
-    mode: Annotated[SelectionMode, Meta(description=f"{MODE_EXPECTED}, or nil")] | None = None
+    mode: Annotated[SelectionMode, Meta(description=MODE_EXPECTED)] | None = None
 
 
 class Pause(Struct, frozen=True, kw_only=True):
@@ -268,6 +271,13 @@ class Reset(Struct, frozen=True, kw_only=True):
 
     model_id: Id
     reason: Text = ""
+
+
+class SetPosterior(Struct, frozen=True, kw_only=True):
+    """How the evidence of a model is to age; nil: as the settings say."""
+
+    model_id: Id
+    posterior: Annotated[PosteriorKind, Meta(description=POSTERIOR_EXPECTED)] | None = None
 
 
 class Backup(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ __all__ = [
     "HelloReply",
     "ModelReport",
     "ModelSummary",
+    "PosteriorKind",
     "RestartReceipt",
     "ServerStatistics",
     "SnapshotReceipt",
@@ -33,6 +34,10 @@ __all__ = [
     "Subscription",
     "VerifyReport",
 ]
+
+
+PosteriorKind = Literal["half_life", "changepoint"]
+"""How evidence ages."""
 
 
 class CalibrationBin(Struct, frozen=True, kw_only=True):
@@ -143,6 +148,10 @@ class ModelReport(Struct, frozen=True, kw_only=True):
     """Decayed log-wealth of the bettor of the ``edge`` policy; None under another policy."""
     last_change: ChangeReport | None = None
     """The newest change that was detected; None: none was, or the posterior is not of change points."""
+    posterior: PosteriorKind = "half_life"
+    """How its evidence ages."""
+    posterior_set: PosteriorKind | None = None
+    """What ``set_posterior`` has it be; None: what the settings say."""
 
 
 class ModelSummary(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, get_args
 import msgspec
 
 from .errors import InvalidValueError
-from .messages import ResolutionStatus, SelectionMode
+from .messages import PosteriorKind, ResolutionStatus, SelectionMode
 from .wording import alternatives, shown
 
 __all__ = [
@@ -35,6 +35,8 @@ __all__ = [
     "PATH_EXPECTED",
     "PAYOUTS_EXPECTED",
     "PAYOUT_LABELS_MAX",
+    "POSTERIORS",
+    "POSTERIOR_EXPECTED",
     "PROBABILITY_EXPECTED",
     "REVISION_EXPECTED",
     "STATUSES",
@@ -50,6 +52,7 @@ __all__ = [
     "check_mode",
     "check_money",
     "check_path",
+    "check_posterior",
     "check_probability",
     "check_signed_money",
     "check_text",
@@ -95,6 +98,8 @@ STATUSES: Final[tuple[str, ...]] = get_args(ResolutionStatus)
 STATUS_EXPECTED: Final = alternatives(STATUSES)
 MODES: Final[tuple[SelectionMode, ...]] = get_args(SelectionMode)
 MODE_EXPECTED: Final = alternatives(MODES)
+POSTERIORS: Final[tuple[PosteriorKind, ...]] = get_args(PosteriorKind)
+POSTERIOR_EXPECTED: Final = alternatives(POSTERIORS)
 
 
 def check_id(field: str, value: object) -> str:
@@ -116,7 +121,20 @@ def check_mode(field: str, value: object) -> SelectionMode | None:
     if value is None:
         return None
     if not isinstance(value, str) or value not in MODES:
-        raise InvalidValueError(field, value, f"{MODE_EXPECTED}, or nothing for the default")
+        raise InvalidValueError(field, value, f"{MODE_EXPECTED} or nil")
+    return exact(value)  # pyright: ignore[reportReturnType]  # one of them
+
+
+def check_posterior(field: str, value: object) -> PosteriorKind | None:
+    """Return how evidence is to age; None stays.
+
+    >>> check_posterior("posterior", "changepoint")
+    'changepoint'
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in POSTERIORS:
+        raise InvalidValueError(field, value, f"{POSTERIOR_EXPECTED} or nil")
     return exact(value)  # pyright: ignore[reportReturnType]  # one of them
 
 

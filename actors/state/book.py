@@ -10,7 +10,7 @@ What is in memory, and how it comes and goes, is :mod:`.memory`'s.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from ...config.settings import LearningRules
 from ...protocol.messages import MarketResolved, Prediction, Receipt, TradeOutcome
 from .delivery import Deliveries
 from .entries import (
+    ControlEntry,
     Entry,
     ExpirePredictions,
     Gate,
@@ -27,18 +28,32 @@ from .entries import (
     ResumeModel,
     RulesInForce,
 )
-from .events import UNKNOWN, ModelEvent, Paused, PoolRescored, Rescored, Reset, Resumed, RulesChanged, Scored
+from .events import (
+    UNKNOWN,
+    ModelEvent,
+    Paused,
+    PoolRescored,
+    PosteriorSet,
+    Rescored,
+    Reset,
+    Resumed,
+    RulesChanged,
+    Scored,
+)
 from .market import Market, Ruling, Ticket, counts, effective_resolution, loose_row, revision_key, row_of
 from .memory import BookMemory
 from .pool_row import POOL_ID, POOL_MODELS_MIN, pool_row, row_in_force
 
 __all__ = ["Book", "Control"]
 
-Control = Paused | Resumed | Reset
+Control = Paused | Resumed | Reset | PosteriorSet
+
+_KINDS: Final = (Paused, Resumed), (Reset,), (PosteriorSet,)
+"""Of each only the last control counts, whatever came between: what is kept does not grow with use."""
 
 
 class Book(BookMemory):
-    """Markets, their predictions and resolutions, and every model's pauses and resets."""
+    """Markets, their predictions and resolutions, and what was said of every model."""
 
     def __init__(self, pending_max: int = 2**62, models_max: int = 2**62) -> None:
         super().__init__()
@@ -50,7 +65,7 @@ class Book(BookMemory):
         self.pending_max = pending_max
         self.models_max = models_max
         self.controls: dict[str, list[tuple[int, Control]]] = {}
-        """Every known model, and the pool once it learns, with its pauses, ends of pauses and resets in order."""
+        """Every known model, and the pool once it learns, with what an operator said of it, in order."""
         self.rules_history: list[tuple[int, LearningRules]] = []
 
     # ----------------------------------------------------------------- apply
@@ -72,7 +87,7 @@ class Book(BookMemory):
             return self._new_rules(entry, seq, out)
         if isinstance(entry, ExpirePredictions):
             return self._expire(entry.at_ns, seq, out)
-        assert isinstance(entry, PauseModel | ResumeModel | ResetModel), entry
+        assert isinstance(entry, ControlEntry), entry
         return self._control(entry, seq, out)
 
     def _predict(self, prediction: Prediction, gate: Gate | None, seq: int, out: Deliveries) -> Receipt:
@@ -215,18 +230,19 @@ class Book(BookMemory):
             out.tell(model_id, RulesChanged(entry.rules), seq)
         return Receipt(seq=seq)
 
-    def _control(self, entry: PauseModel | ResumeModel | ResetModel, seq: int, out: Deliveries) -> Receipt:
+    def _control(self, entry: ControlEntry, seq: int, out: Deliveries) -> Receipt:
         event: Control
         if isinstance(entry, PauseModel):
             event = Paused(entry.until_ns, entry.reason)
         elif isinstance(entry, ResumeModel):
             event = Resumed()
-        else:
+        elif isinstance(entry, ResetModel):
             event = Reset(seq)
+        else:
+            event = PosteriorSet(entry.posterior)
         # setdefault: after an accepted loss the input that introduced the model may be among the lost.
         controls = self.controls.setdefault(entry.model_id, [])
-        # Only the last of a kind counts, whatever came between: what is kept does not grow with use.
-        kind = Reset if isinstance(event, Reset) else (Paused, Resumed)
+        kind = next(kind for kind in _KINDS if isinstance(event, kind))
         controls[:] = [control for control in controls if not isinstance(control[1], kind)]
         controls.append((seq, event))
         told: ModelEvent = event

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ...config.rules import Posterior
 from ...config.settings import LearningRules
 from ..learning.changepoint import ChangePointFilter, ChangePointRules
 from .history import Row
@@ -38,9 +39,9 @@ def fold_changes(data: bytes, rows: Sequence[Row], rules: LearningRules) -> byte
     return found.tobytes() if len(found) else data
 
 
-def follow_posterior(s: LearnedStatistics, rules: LearningRules) -> None:
-    """The filter begins where the rules first ask for it, and is forgotten where they no longer do."""
-    if rules.posterior != "changepoint":
+def follow_posterior(s: LearnedStatistics, wanted: Posterior) -> None:
+    """The filter begins where it is first wanted, and is forgotten where it no longer is."""
+    if wanted != "changepoint":
         s.changes = None
     elif s.changes is None:
         s.changes = b""

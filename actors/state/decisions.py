@@ -16,7 +16,7 @@ from ...protocol.messages import MarketResolved, Prediction, Receipt, TradeOutco
 from ...protocol.wording import shown
 from .agreement import agree, agree_on_x, same_outcome, same_prediction, same_ruling
 from .book import Book
-from .entries import PauseModel, ResetModel, ResumeModel
+from .entries import ControlEntry
 from .loose import loose_ticket
 from .market import Market, Ruling, Ticket, effective_resolution, revision_key
 
@@ -148,7 +148,7 @@ def decide_outcome(book: Book, outcome: TradeOutcome) -> Receipt | None:
     return None
 
 
-def decide_control(book: Book, entry: PauseModel | ResumeModel | ResetModel) -> None:
+def decide_control(book: Book, entry: ControlEntry) -> None:
     """Raise UnknownModelError unless the model was ever seen."""
     if entry.model_id not in book.controls:
         raise UnknownModelError(entry.model_id)

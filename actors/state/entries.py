@@ -6,12 +6,16 @@ only source of state: the same entries always give the same state.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from msgspec import Struct
 
+from ...config.rules import Posterior
 from ...config.settings import LearningRules
 from ...protocol.messages import MarketResolved, Prediction, SignalDecision, TradeOutcome
 
 __all__ = [
+    "ControlEntry",
     "Entry",
     "ExpirePredictions",
     "Gate",
@@ -20,6 +24,7 @@ __all__ = [
     "ResetModel",
     "ResumeModel",
     "RulesInForce",
+    "SetPosterior",
 ]
 
 
@@ -85,6 +90,17 @@ class ResetModel(Struct, frozen=True, gc=False, tag="reset"):
     reason: str
 
 
+class SetPosterior(Struct, frozen=True, gc=False, tag="set_posterior"):
+    """Have a model's evidence age in this way; None: as the rules say."""
+
+    model_id: str
+    posterior: Posterior | None
+
+
+ControlEntry: TypeAlias = PauseModel | ResumeModel | ResetModel | SetPosterior
+"""What an operator says of a model."""
+
+
 class ExpirePredictions(Struct, frozen=True, gc=False, tag="expire"):
     """Settle the pending predictions that expired before this time, so that they leave memory."""
 
@@ -105,6 +121,7 @@ Entry = (
     | PauseModel
     | ResumeModel
     | ResetModel
+    | SetPosterior
     | RulesInForce
     | ExpirePredictions
 )

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ...config.rules import Posterior
 from ...config.settings import LearningRules
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Paused",
     "PoolRescored",
     "PoolScored",
+    "PosteriorSet",
     "Rescored",
     "Reset",
     "Resumed",
@@ -86,6 +88,12 @@ class Reset(Struct, frozen=True, gc=False, array_like=True):
     seq: int
 
 
+class PosteriorSet(Struct, frozen=True, gc=False, array_like=True):
+    """How evidence is to age from here on; None: as the rules say."""
+
+    posterior: Posterior | None
+
+
 class RulesChanged(Struct, frozen=True, gc=False):
     """The settings in force changed."""
 
@@ -117,4 +125,15 @@ class PoolRescored(Struct, frozen=True, gc=False, array_like=True):
     new: PoolScored
 
 
-ModelEvent = Scored | Rescored | PoolScored | PoolRescored | Counted | Paused | Resumed | Reset | RulesChanged
+ModelEvent = (
+    Scored
+    | Rescored
+    | PoolScored
+    | PoolRescored
+    | Counted
+    | Paused
+    | Resumed
+    | Reset
+    | PosteriorSet
+    | RulesChanged
+)

@@ -28,13 +28,11 @@ from .book import Book
 from .decisions import decide_control, decide_outcome, decide_prediction, decide_resolution
 from .delivery import Deliveries
 from .entries import (
+    ControlEntry,
     Entry,
     ExpirePredictions,
     Gate,
     GatedPrediction,
-    PauseModel,
-    ResetModel,
-    ResumeModel,
     RulesInForce,
 )
 from .learners import public_name
@@ -45,7 +43,7 @@ __all__ = ["Counters", "Intake", "Submission"]
 
 FULL_RETRY_MS: Final = 200
 
-Submission = Input | PauseModel | ResumeModel | ResetModel | RulesInForce | ExpirePredictions
+Submission = Input | ControlEntry | RulesInForce | ExpirePredictions
 
 
 class Counters(Struct):
@@ -100,7 +98,7 @@ class Intake:
                 counters.resolutions += duplicate is None
             else:
                 duplicate = None
-                if isinstance(item, PauseModel | ResumeModel | ResetModel):
+                if isinstance(item, ControlEntry):
                     decide_control(book, item)
             if duplicate is None:
                 self._refuse_future(item)

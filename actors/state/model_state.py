@@ -19,11 +19,23 @@ from typing import Final
 
 from msgspec import Struct
 
+from ...config.rules import Posterior
 from ...config.settings import LearningRules
 from ...protocol.errors import InvalidValueError
 from ..learning.pnl import normalize_money
 from .changing import follow_posterior
-from .events import UNKNOWN, Counted, ModelEvent, Paused, Rescored, Reset, Resumed, RulesChanged, Scored
+from .events import (
+    UNKNOWN,
+    Counted,
+    ModelEvent,
+    Paused,
+    PosteriorSet,
+    Rescored,
+    Reset,
+    Resumed,
+    RulesChanged,
+    Scored,
+)
 from .fold import fold_rows, follow_policies, slide_window
 from .history import History, Row
 from .statistics import LearnedStatistics, Tally
@@ -49,6 +61,7 @@ class ModelRecord(Struct, array_like=True, frozen=True):
     tally: Tally
     history_first: int
     history: bytes
+    posterior_set: Posterior | None = None
 
 
 class ModelState:
@@ -64,6 +77,7 @@ class ModelState:
         "older",
         "older_row",
         "pause",
+        "posterior_set",
         "reset_seq",
         "rules",
         "tally",
@@ -75,6 +89,8 @@ class ModelState:
         self.applied_seq = 0
         self.reset_seq = 0
         self.pause: Paused | None = None
+        self.posterior_set: Posterior | None = None
+        """How evidence ages whatever the rules say; None: as they say."""
         self._forget()
 
     def apply(self, events: Sequence[ModelEvent], seq: int) -> bool:
@@ -114,6 +130,8 @@ class ModelState:
         elif isinstance(event, Reset):
             self.reset_seq = event.seq
             self._forget()
+        elif isinstance(event, PosteriorSet):
+            self._set_posterior(event.posterior)
         elif isinstance(event, RulesChanged):
             self._follow(event.rules)
         else:
@@ -199,14 +217,26 @@ class ModelState:
             now.threshold = rules.initial_threshold
         now.threshold = min(max(now.threshold, rules.min_threshold), rules.max_threshold)
         follow_policies(now, rules)
-        follow_posterior(now, rules)
+        follow_posterior(now, self.posterior)
         slide_window(now, rules.calibration_window, self.history, self.history.end)
+        self._checkpoint_here()
+
+    @property
+    def posterior(self) -> Posterior:
+        """How evidence ages."""
+        return self.rules.posterior if self.posterior_set is None else self.posterior_set
+
+    def _set_posterior(self, posterior: Posterior | None) -> None:
+        """The filter begins anew even if there was one: what went before is then of no account, and needs no record."""
+        self.posterior_set = posterior
+        self.now.changes = None
+        follow_posterior(self.now, self.posterior)
         self._checkpoint_here()
 
     def _forget(self) -> None:
         self.now = LearnedStatistics.initial(self.rules.initial_threshold)
         follow_policies(self.now, self.rules)
-        follow_posterior(self.now, self.rules)
+        follow_posterior(self.now, self.posterior)
         self.tally = Tally()
         self.history = History()
         self._checkpoint_here()
@@ -231,6 +261,7 @@ class ModelState:
             tally=tally,
             history_first=self.history.first,
             history=self.history.tobytes(),
+            posterior_set=self.posterior_set,
         )
 
     @classmethod
@@ -240,6 +271,7 @@ class ModelState:
         state.applied_seq = record.applied_seq
         state.reset_seq = record.reset_seq
         state.pause = record.pause
+        state.posterior_set = record.posterior_set
         state.now = record.now.copy()
         state.newer = record.newer.copy()
         state.newer_row = record.newer_row

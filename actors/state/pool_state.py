@@ -14,7 +14,17 @@ from msgspec import Struct
 
 from ...config.rules import LearningRules
 from ...protocol.errors import InvalidValueError
-from .events import Counted, ModelEvent, Paused, PoolRescored, PoolScored, Reset, Resumed, RulesChanged
+from .events import (
+    Counted,
+    ModelEvent,
+    Paused,
+    PoolRescored,
+    PoolScored,
+    PosteriorSet,
+    Reset,
+    Resumed,
+    RulesChanged,
+)
 from .pool_row import POOL_ID
 from .pool_statistics import PoolStatistics, fold_row
 
@@ -90,7 +100,7 @@ class PoolState:
             elif isinstance(event, Reset):
                 self.reset_seq = event.seq
                 self._forget()
-            elif not isinstance(event, Counted | Paused | Resumed):
+            elif not isinstance(event, Counted | Paused | Resumed | PosteriorSet):
                 raise InvalidValueError(
                     "event", event, "an event of handicapper.actors.state that a pool learns from"
                 )

@@ -254,6 +254,8 @@ def report(state: ModelState, as_of: int, weights: Mapping[str, float] | None = 
         recalibrated=recalibrated(now.recalibration),
         log_wealth=now.edge.at(as_of, rules.decay_half_life_seconds)[0] if now.edge is not None else None,
         last_change=last_change(now.changes),
+        posterior=state.posterior,
+        posterior_set=state.posterior_set,
     )
 
 

@@ -1,4 +1,4 @@
-"""What became of models, in the log: one record for each pause, resumption and reset, and for what was learned.
+"""What became of models, in the log: one record for each word of an operator, and for what was learned.
 
 At debug level only: as long as somebody listens, the learner looks up after every commit which models learned
 from it. Models restarted and given up are in the log at any level, by their supervisor.
@@ -10,7 +10,14 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from ...actors.log import get_logger
-from ...actors.watching import LearnerEvent, ModelPaused, ModelReset, ModelResumed, ParametersTouched
+from ...actors.watching import (
+    LearnerEvent,
+    ModelPaused,
+    ModelPosteriorSet,
+    ModelReset,
+    ModelResumed,
+    ParametersTouched,
+)
 
 if TYPE_CHECKING:
     from ...actors import Learner
@@ -37,6 +44,8 @@ def _told(event: LearnerEvent) -> None:
             _log.debug("model resumed", model=model_id)
         case ModelReset(model_id, reason):
             _log.debug("model reset", model=model_id, reason=reason)
+        case ModelPosteriorSet(model_id, posterior):
+            _log.debug("posterior set", model=model_id, posterior=posterior)
         case ParametersTouched(model_ids):
             named = sorted(model_ids)[:MODELS_NAMED_MAX]
             _log.debug("models learned", models=named, count=len(model_ids))

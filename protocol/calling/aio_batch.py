@@ -15,6 +15,7 @@ from ..messages import (
     MarketResolved,
     ModelReport,
     ModelSummary,
+    PosteriorKind,
     Prediction,
     Receipt,
     RestartReceipt,
@@ -176,6 +177,10 @@ class AsyncBatch:
     def reset(self, model_id: str, reason: str = "") -> asyncio.Future[Receipt]:
         """As the client's."""
         return self._add(requests.reset(model_id, reason))
+
+    def set_posterior(self, model_id: str, posterior: PosteriorKind | None) -> asyncio.Future[Receipt]:
+        """As the client's."""
+        return self._add(requests.set_posterior(model_id, posterior))
 
     def restart(self, model_id: str) -> asyncio.Future[RestartReceipt]:
         """See :meth:`.aio_inputs.AsyncInputs.restart`."""

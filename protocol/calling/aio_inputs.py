@@ -14,6 +14,7 @@ from ..messages import (
     DeadLetterReplay,
     Input,
     MarketResolved,
+    PosteriorKind,
     Prediction,
     Receipt,
     RestartReceipt,
@@ -212,6 +213,21 @@ class AsyncInputs(AsyncCalls):
 
         """
         return await self._ask(requests.reset(model_id, reason), timeout)
+
+    async def set_posterior(
+        self, model_id: str, posterior: PosteriorKind | None, *, timeout: float | None = None
+    ) -> Receipt:
+        """Have the evidence of a model age as ``posterior`` says, whatever the settings say; None: as they say.
+
+        Change points are looked for anew from here on, also if they were before; the half-life's evidence goes on.
+
+        Raises:
+            UnknownModelError: it was never seen.
+            ConnectionLostError: the connection was lost before the answer. It is not sent twice by itself, because
+                that would also forget the change points that were looked for in between.
+
+        """
+        return await self._ask(requests.set_posterior(model_id, posterior), timeout)
 
     async def restart(self, model_id: str, *, timeout: float | None = None) -> RestartReceipt:
         """Bring back a model that was given up: rebuilt from its whole history, its restarts forgotten.

@@ -15,6 +15,7 @@ from ..messages import (
     MarketResolved,
     ModelReport,
     ModelSummary,
+    PosteriorKind,
     Prediction,
     Receipt,
     RestartReceipt,
@@ -135,6 +136,10 @@ class Batch:
     def reset(self, model_id: str, reason: str = "") -> Reply[Receipt]:
         """As the client's."""
         return self._add(requests.reset(model_id, reason))
+
+    def set_posterior(self, model_id: str, posterior: PosteriorKind | None) -> Reply[Receipt]:
+        """As the client's."""
+        return self._add(requests.set_posterior(model_id, posterior))
 
     def restart(self, model_id: str) -> Reply[RestartReceipt]:
         """See :meth:`.client_inputs.ClientInputs.restart`."""

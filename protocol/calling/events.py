@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from ..messages import AdaptiveParams
+from ..messages import AdaptiveParams, PosteriorKind
 
 __all__ = [
     "EVENTS",
@@ -18,6 +18,7 @@ __all__ = [
     "EventsMissed",
     "ModelFailed",
     "ModelPaused",
+    "ModelPosteriorSet",
     "ModelReset",
     "ModelRestarted",
     "ModelResumed",
@@ -57,6 +58,15 @@ class ModelReset(Struct, frozen=True, kw_only=True):
     topic: ClassVar[str] = "models"
     model_id: str
     reason: str = ""
+
+
+class ModelPosteriorSet(Struct, frozen=True, kw_only=True):
+    """A model's evidence ages otherwise than before."""
+
+    topic: ClassVar[str] = "models"
+    model_id: str
+    posterior: PosteriorKind | None = None
+    """None: as the settings say."""
 
 
 class ModelRestarted(Struct, frozen=True, kw_only=True):
@@ -124,6 +134,7 @@ Event: TypeAlias = (
     | ModelPaused
     | ModelResumed
     | ModelReset
+    | ModelPosteriorSet
     | ModelRestarted
     | ModelFailed
     | ActorStuck
@@ -137,6 +148,7 @@ EVENTS: Final[dict[str, type[Any]]] = {
     "model_paused": ModelPaused,
     "model_resumed": ModelResumed,
     "model_reset": ModelReset,
+    "model_posterior_set": ModelPosteriorSet,
     "model_restarted": ModelRestarted,
     "model_failed": ModelFailed,
     "actor_stuck": ActorStuck,

@@ -29,6 +29,7 @@ from ..messages import (
     ModelSummary,
     PooledForecast,
     PoolReport,
+    PosteriorKind,
     Prediction,
     Receipt,
     RestartReceipt,
@@ -48,6 +49,7 @@ from ..validation import (
     check_mode,
     check_outcomes,
     check_path,
+    check_posterior,
     check_prediction,
     check_text,
     check_time,
@@ -154,6 +156,13 @@ def resume(model_id: str) -> Request[Receipt]:
 
 def reset(model_id: str, reason: str) -> Request[Receipt]:
     return Request(spec_of("reset"), (check_id("model_id", model_id), check_text("reason", reason)))
+
+
+def set_posterior(model_id: str, posterior: PosteriorKind | None) -> Request[Receipt]:
+    return Request(
+        spec_of("set_posterior"),
+        (check_id("model_id", model_id), check_posterior("posterior", posterior)),
+    )
 
 
 def restart(model_id: str) -> Request[RestartReceipt]:

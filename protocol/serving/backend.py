@@ -14,6 +14,7 @@ from ..messages import (
     ModelReport,
     ModelSummary,
     PoolReport,
+    PosteriorKind,
     Prediction,
     SelectionMode,
     Statistics,
@@ -87,6 +88,10 @@ class Backend(Protocol):
         ...
 
     def reset_nowait(self, model_id: str, reason: str = "") -> Pending:
+        """A receipt."""
+        ...
+
+    def set_posterior_nowait(self, model_id: str, posterior: PosteriorKind | None) -> Pending:
         """A receipt."""
         ...
 

@@ -27,6 +27,7 @@ PARAMETERS_AT_ONCE_MAX: Final = 256
 _NAMES: Final = {
     "ModelPaused": "model_paused",
     "ModelResumed": "model_resumed",
+    "ModelPosteriorSet": "model_posterior_set",
     "ModelReset": "model_reset",
     "ModelRestarted": "model_restarted",
     "ModelFailed": "model_failed",

@@ -209,7 +209,7 @@ class SignalGroup(InputGroup):
 
 
 class ControlSlot(Slot):
-    """One pause, resume or reset."""
+    """One pause, resume, reset or set_posterior."""
 
     def __init__(
         self, session: Outgoing, msgid: int | None, method: str, params: object, send: Callable[[], Pending]

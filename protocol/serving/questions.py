@@ -307,6 +307,10 @@ def _reset(session: Taking, params: p.Reset) -> Pending:
     return session.service.backend.reset_nowait(params.model_id, params.reason)
 
 
+def _set_posterior(session: Taking, params: p.SetPosterior) -> Pending:
+    return session.service.backend.set_posterior_nowait(params.model_id, params.posterior)
+
+
 ANSWERS: Final[dict[str, Answer]] = {
     "hello": _hello,
     "ping": _ping,
@@ -331,6 +335,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "pause": _control("pause", _pause),
     "resume": _control("resume", _resume),
     "reset": _control("reset", _reset),
+    "set_posterior": _control("set_posterior", _set_posterior),
     "restart": _restart,
     "replay_dead_letters": _slow("replay_dead_letters", _replay),
 }

@@ -13,8 +13,9 @@ from handicapper.actors import DriftDetected, Learner
 from handicapper.actors.learning.changepoint import ChangePointFilter
 from handicapper.actors.learning.draws import draw_key, mixture_draws, stream_of, stream_seeds, streams_of
 from handicapper.config import ThompsonSampling
+from handicapper.protocol.errors import InvalidValueError, UnknownModelError
 
-from .helpers import T0, eventually, outcome, small_settings
+from .helpers import DEADLINE_SECONDS, T0, copy_while_open, eventually, outcome, small_settings
 
 Open = Callable[..., Learner]
 HOUR = 3_600 * 10**9
@@ -80,3 +81,43 @@ def test_a_past_selection_can_be_computed_from_the_outcomes_alone(open_learner: 
         assert list(sample.samples) == expected
         assert [ranked.sample for ranked in one.ranked if ranked.model_id == model] == expected[:1]
     assert chosen.ranked[0].model_id == "steady"
+
+
+def test_a_posterior_that_is_set_survives_crash_snapshot_and_restart(
+    open_learner: Open, tmp_path: Path
+) -> None:
+    learner = open_learner(settings=small_settings())
+    rows = turned()
+    learner.record_outcomes(rows[:100])
+    learner.set_posterior("m", "half_life")
+    learner.set_posterior("m", "changepoint")
+    learner.record_outcomes(rows[100:])
+    at = T0 + 300 * HOUR
+    report = learner.report("m", as_of=at)
+    assert (report.posterior, report.posterior_set) == ("changepoint", "changepoint")
+    assert report.last_change is not None
+    found = ChangePointFilter()
+    for row in rows[100:]:
+        found.add(float(row.actual_outcome == "YES"), row.resolved_at)
+    assert report.posterior_mean == pytest.approx(found.mean(at), rel=1e-12)
+    copy_while_open(tmp_path / "state", tmp_path / "crashed")
+    crashed = open_learner("crashed", settings=small_settings())
+    assert crashed.report("m", as_of=at) == report
+    learner.snapshot()
+    learner.close()
+    again = open_learner(settings=small_settings())
+    assert again.report("m", as_of=at) == report
+    assert again.verify().differences == ()
+    again.set_posterior("m", None)
+    assert again.report("m", as_of=at).last_change is None
+
+
+def test_a_posterior_is_set_of_models_that_are_known_and_to_what_there_is(learner: Learner) -> None:
+    seq = learner.record_outcome(outcome(1)).seq
+    with pytest.raises(UnknownModelError):
+        learner.set_posterior("nobody", "changepoint")
+    for wrong in ("window", 1, b"changepoint"):
+        with pytest.raises(InvalidValueError, match="posterior was") as refused:
+            learner.set_posterior("m", wrong)  # type: ignore[arg-type]
+        assert refused.value.field == "posterior"
+    assert learner.set_posterior_nowait("m", "changepoint").get(DEADLINE_SECONDS).seq == seq + 1

@@ -74,6 +74,10 @@ def test_an_operator_reaches_the_daemon(daemon, told, monkeypatch):
     assert daemon.report("noisy").pause_reason == "broken feed"
     assert told("resume", "noisy")["seq"] == paused["seq"] + 1
     assert not daemon.report("noisy").paused
+    told("set-posterior", "noisy", "changepoint")
+    assert (daemon.report("noisy").posterior, daemon.report("noisy").posterior_set) == ("changepoint",) * 2
+    told("set-posterior", "noisy", "settings")
+    assert (daemon.report("noisy").posterior, daemon.report("noisy").posterior_set) == ("half_life", None)
     told("reset", "noisy", "--reason", "retrained")
     assert daemon.report("noisy").n == 0
     assert told("snapshot")["seq"] == daemon.statistics().snapshot_seq

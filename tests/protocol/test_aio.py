@@ -76,6 +76,8 @@ CALLS: list[Callable[[Any], Any]] = [
     lambda on: on.report("nobody"),
     lambda on: on.reports(as_of=T0 + MINUTE),
     lambda on: on.pause("m", reason="enough"),
+    lambda on: on.set_posterior("m", "changepoint"),
+    lambda on: on.set_posterior("nobody", None),
     lambda on: on.resume("m"),
     lambda on: on.reset("m", "anew"),
     lambda on: on.verify(),

@@ -54,6 +54,7 @@ def test_calls_of_a_batch_take_effect_in_order_and_each_has_its_own_result(serve
                 batch.thompson_sample(2, models=["m"], mode="mean"),
                 batch.models(),
                 batch.reset("n", "anew"),
+                batch.set_posterior("n", "changepoint"),
                 batch.ping(),
                 batch.call("dead_letters"),
             ]

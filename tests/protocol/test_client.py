@@ -187,6 +187,10 @@ IN_ORDER: list[Callable[[Any], Any]] = [
         "m", until=datetime(2100, 1, 1, tzinfo=timezone(timedelta(hours=2))), reason="why not"
     ),
     lambda on: on.pause("nobody"),
+    lambda on: on.set_posterior("m", "changepoint"),
+    lambda on: on.set_posterior("m", None),
+    lambda on: on.set_posterior("nobody", None),
+    lambda on: on.set_posterior("m", "window"),
     lambda on: on.pause("m", reason="x\ny"),
     lambda on: on.process_signal(prediction(400, confidence=0.95)),
     lambda on: on.resume("m"),

@@ -87,11 +87,15 @@ def test_what_an_operator_does_is_told_in_order(wire: Wire, listener: Wire, mode
     wire.call("pause", {"model_id": model, "until": T0 + 10**15, "reason": "odd"})
     wire.call("resume", {"model_id": model})
     wire.call("reset", {"model_id": model, "reason": "anew"})
+    wire.call("set_posterior", [model, "changepoint"])
+    wire.call("set_posterior", [model])
     wire.call("pause", {"model_id": model})
     expected = [
         ("model_paused", {"model_id": model, "until": T0 + 10**15, "reason": "odd"}),
         ("model_resumed", {"model_id": model}),
         ("model_reset", {"model_id": model, "reason": "anew"}),
+        ("model_posterior_set", {"model_id": model, "posterior": "changepoint"}),
+        ("model_posterior_set", {"model_id": model, "posterior": None}),
         ("model_paused", {"model_id": model, "until": None, "reason": ""}),
     ]
     assert [listener.event() for _ in expected] == [[2, name, params] for name, params in expected]

@@ -11,6 +11,7 @@ from handicapper.actors.state.entries import (
     ResetModel,
     ResumeModel,
     RulesInForce,
+    SetPosterior,
 )
 from handicapper.config import Recalibration, Settings, Sizing, Thresholds, Weights
 from handicapper.protocol.errors import HandicapperError
@@ -173,13 +174,17 @@ class Simulation:
     def _control(self) -> None:
         random, learner = self.random, self.world.learner
         model = random.choice([*self.traffic.models, "nobody"])
-        kind = random.choice(["pause", "pause", "resume", "reset"])
+        kind = random.choice(["pause", "pause", "resume", "reset", "posterior"])
         if kind == "pause":
             until = random.choice([None, self.traffic.now + HOUR])
             pause = PauseModel(model, until, "holiday")
             self.oracle.expect([pause], lambda: learner.pause_nowait(model, until, "holiday"))
         elif kind == "resume":
             self.oracle.expect([ResumeModel(model)], lambda: learner.resume_nowait(model))
+        elif kind == "posterior":
+            posterior = random.choice([None, "half_life", "changepoint"])
+            entry = SetPosterior(model, posterior)
+            self.oracle.expect([entry], lambda: learner.set_posterior_nowait(model, posterior))
         else:
             self.oracle.expect([ResetModel(model, "drift")], lambda: learner.reset_nowait(model, "drift"))
 

@@ -14,6 +14,7 @@ from handicapper.actors.state.entries import (
     ResetModel,
     ResumeModel,
     RulesInForce,
+    SetPosterior,
 )
 from handicapper.actors.state.events import (
     ModelEvent,
@@ -137,6 +138,7 @@ class Stream:
             [
                 PauseModel(model, random.choice([None, self.now + HOUR]), "holiday"),
                 ResumeModel(model),
+                SetPosterior(model, random.choice([None, "half_life", "changepoint", "changepoint"])),
                 RulesInForce(self._rules()),
             ]
         )

@@ -9,8 +9,9 @@ import pytest
 from handicapper.actors.learning.changepoint import ChangePointFilter
 from handicapper.actors.learning.mixture import Mixture
 from handicapper.actors.state import views
-from handicapper.actors.state.events import Rescored, Reset, RulesChanged, Scored
+from handicapper.actors.state.events import PosteriorSet, Rescored, Reset, RulesChanged, Scored
 from handicapper.actors.state.model_state import ModelState
+from handicapper.config import LearningRules
 
 from .samples import HOUR, T0, rules, scored, state_bytes, taught, through_disk
 
@@ -136,3 +137,53 @@ def test_three_copies_of_the_statistics_stay_below_16_kib() -> None:
     kept = (state.now.changes, state.newer.changes, state.older.changes)
     assert all(kept)
     assert sum(len(data or b"") for data in kept) < 16 * 1024
+
+
+def test_a_posterior_that_is_set_holds_whatever_the_rules_say_until_it_is_left_to_them() -> None:
+    rows = turned()
+    state = ModelState("m", rules())
+    state.apply(rows[:100], rows[99].row_id)
+    state.apply([PosteriorSet("changepoint")], 101)
+    assert state.now.changes == b""
+    state = through_disk(state)
+    for seq, row in enumerate(rows[100:200], 102):
+        state.apply([row], seq)
+    found = ChangePointFilter()
+    for row in rows[100:200]:
+        found.add(row.x, row.at_ns)
+    assert state.now.changes == found.tobytes(), "it begins at the input that set it"
+    report = views.report(state, T0 + 300 * HOUR)
+    assert (report.posterior, report.posterior_set) == ("changepoint", "changepoint")
+    state.apply([RulesChanged(rules(ema_alpha=0.3))], 300)
+    assert state.now.changes == found.tobytes()
+    state.apply([Reset(301)], 301)
+    assert state.now.changes == b""
+    state.apply([PosteriorSet(None)], 302)
+    assert state.now.changes is None
+    report = views.report(state, T0 + 300 * HOUR)
+    assert (report.posterior, report.posterior_set) == ("half_life", None)
+
+
+def test_a_half_life_that_is_set_has_all_the_evidence_at_once() -> None:
+    rows = turned()
+    state, halving = played(rows), ModelState("m", rules_of_half_life())
+    halving.apply(rows, rows[-1].row_id)
+    state.apply([PosteriorSet("half_life")], 1_000)
+    at = T0 + 310 * HOUR
+    assert views.posterior(state, at) == views.posterior(halving, at) != views.posterior(played(rows), at)
+    state.apply([RulesChanged(CHANGING)], 1_001)
+    assert state.now.changes is None
+    assert views.report(state, at).posterior == "half_life"
+
+
+def rules_of_half_life() -> LearningRules:
+    return rules(posterior="half_life")
+
+
+def test_setting_what_is_set_begins_the_filter_anew() -> None:
+    """Only the last of them is kept for a rebuild, so that what went before must not count."""
+    rows = turned()
+    state = played(rows)
+    state.apply([PosteriorSet("changepoint")], 1_000)
+    assert state.now.changes == b""
+    assert state.older.changes == state.newer.changes == b""

@@ -18,6 +18,7 @@ import pytest
 from handicapper.actors.state.events import (
     Counted,
     ModelEvent,
+    PosteriorSet,
     Rescored,
     Reset,
     Resumed,
@@ -73,7 +74,15 @@ def some_time(chance: random.Random, now_ns: int) -> int:
 def some_events(chance: random.Random, seq: int, now_ns: int, told: list[Scored]) -> Iterator[ModelEvent]:
     kind = chance.random()
     if kind < 0.04:
-        yield chance.choice([Reset(seq), Resumed(), Counted(1, 2, 3, 1), RulesChanged(some_rules(chance))])
+        yield chance.choice(
+            [
+                Reset(seq),
+                Resumed(),
+                Counted(1, 2, 3, 1),
+                RulesChanged(some_rules(chance)),
+                PosteriorSet(chance.choice([None, "half_life", "changepoint"])),
+            ]
+        )
         return
     if kind < 0.25 and told:
         old = chance.choice(told[-40:])

@@ -18,6 +18,7 @@ from handicapper.actors.state.entries import (
     ResetModel,
     ResumeModel,
     RulesInForce,
+    SetPosterior,
 )
 from handicapper.actors.state.intake import Intake
 from handicapper.actors.state.learners import LearnerState, new_state
@@ -145,12 +146,16 @@ class IntakeMachine(RuleBasedStateMachine):
         assert due == bool(answer[0].unscored)
         assert not self.book.expiry_due(now_ns)
 
-    @rule(model=st.sampled_from(["a", "b", "c"]), kind=st.sampled_from([PauseModel, ResumeModel, ResetModel]))
+    @rule(
+        model=st.sampled_from(["a", "b", "c"]),
+        kind=st.sampled_from([PauseModel, ResumeModel, ResetModel, SetPosterior]),
+    )
     def control(self, model: str, kind: Any) -> None:
         entry = {
             PauseModel: PauseModel(model, None, "r"),
             ResumeModel: ResumeModel(model),
             ResetModel: ResetModel(model, "r"),
+            SetPosterior: SetPosterior(model, "changepoint"),
         }[kind]
         self.accept(entry, lambda: self.ledger.control(model))
 
