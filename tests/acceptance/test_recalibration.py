@@ -16,7 +16,7 @@ from handicapper.actors import Learner
 from handicapper.actors.state import views
 from handicapper.actors.state.events import Scored
 from handicapper.actors.state.model_state import ModelState
-from handicapper.config import Recalibration, Settings, Sizing, Weights
+from handicapper.config import Recalibration, Settings, Sizing, ThompsonSampling, Weights
 from handicapper.protocol.messages import MarketResolved, ModelReport, Prediction
 
 from .test_threshold_curve import MENDED, curve
@@ -25,7 +25,13 @@ T0 = 1_700_000_000_000_000_000
 HOUR = 3_600 * 10**9
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 ON = Recalibration(enabled=True)
-EVERY_POLICY = Settings(recalibration=ON, weights=Weights(policy="edge"), sizing=Sizing(rule="kelly"))
+CHANGING = ThompsonSampling(posterior="changepoint")
+EVERY_POLICY = Settings(
+    recalibration=ON,
+    weights=Weights(policy="edge"),
+    sizing=Sizing(rule="kelly"),
+    thompson_sampling=CHANGING,
+)
 OpenLearner = Callable[..., Learner]
 
 
@@ -121,6 +127,7 @@ def test_threshold_of_a_calibrated_model_stays_near_its_start_with_every_policy_
         state.apply([row], number + 1)
         furthest = max(furthest, abs(state.now.threshold - 0.60))
     assert 0.0 < furthest < 0.05
+    assert views.report(state, T0).last_change is None, "and no change is found where nothing changed"
     assert views.report(state, T0 + 20_000 * HOUR).at_wall is None
 
 
@@ -132,7 +139,7 @@ def test_overconfident_model_is_neither_walled_nor_starved_with_every_policy_tha
     worth 0.65 and passes, its 0.65 is worth 0.55 and does not: half of the signals, whether or not the others are
     ever resolved. Mended, three in four would pass; the map remembers 1,000 outcomes, of which the last 1,500 are
     good ones, so that 0.65 is worth more than 0.60 again."""
-    learner = open_learner(recalibration=ON, weights=Weights(policy="edge"))
+    learner = open_learner(recalibration=ON, weights=Weights(policy="edge"), thompson_sampling=CHANGING)
     points = curve(learner, shadow=shadow)
     sick = MENDED // 25
     assert not any(point.at_wall or point.starved for point in points)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from handicapper.actors import Learner
-from handicapper.config import Thresholds
+from handicapper.config import ThompsonSampling, Thresholds
 from handicapper.protocol.messages import MarketResolved, Prediction
 
 T0 = 1_700_000_000_000_000_000
@@ -131,3 +131,23 @@ def test_overconfident_model_that_is_mended_is_accepted_again_only_with_relaxati
     assert relaxed[-1].accepted > 0.40
     assert not relaxed[-1].starved
     assert relaxed[-1].accepted > walled[-1].accepted
+
+
+def test_threshold_moves_as_it_does_whatever_the_evidence_ages_by(open_learner: OpenLearner) -> None:
+    """The threshold follows calibration, and a posterior is none of its business: with change points, set by the
+    settings or by hand, the curve is the one above to the last bit, and so neither walled nor starved."""
+    changing = ThompsonSampling(posterior="changepoint")
+    expected = curve(open_learner("half-life"), shadow=True)
+    assert curve(open_learner("changing", thompson_sampling=changing), shadow=True) == expected
+    by_hand = open_learner("by-hand")
+    by_hand.record_prediction(
+        prediction_id="first",
+        model_id="m",
+        market_id="first",
+        outcome="YES",
+        confidence=0.7,
+        predicted_at=T0,
+    )
+    by_hand.set_posterior("m", "changepoint")
+    assert curve(by_hand, shadow=True) == expected
+    assert by_hand.report("m").posterior == "changepoint"

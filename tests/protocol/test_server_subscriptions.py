@@ -12,6 +12,7 @@ from .daemon import Daemon, serving
 from .wire import Wire
 
 T0 = 1_700_000_000_000_000_000
+HOUR = 3_600 * 10**9
 
 _models = itertools.count()
 
@@ -173,6 +174,57 @@ def test_a_client_that_does_not_read_gets_the_newest_parameters_once_it_does(
             _, name, params = deaf.event()
             assert name == "parameters_changed"
             told[params["model_id"]] = params["params"]
+
+
+def hourly(model: str, first: int, count: int, right: float) -> dict[str, Any]:
+    """Outcomes of which every fifth is the other way round, one an hour."""
+    return {
+        "outcomes": [
+            [
+                f"{model}-{number}",
+                model,
+                "YES",
+                "YES" if (number % 5 != 0) == (right > 0.5) else "NO",
+                T0 + number * HOUR,
+            ]
+            for number in range(first, first + count)
+        ]
+    }
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+def test_drift_is_told_over_the_socket_once_and_to_who_asked_for_it(
+    daemon: Daemon, wire: Wire, model: str, transport: str
+) -> None:
+    """A model right in four of five cases, then in one; one that stays, and one whose evidence only halves."""
+    steady, halving = f"{model}-steady", f"{model}-halving"
+    with daemon.connect(transport) as told, daemon.connect(transport) as other:
+        told.call("subscribe", {"topics": ["drift"]})
+        other.call("subscribe", {"topics": ["models"]})
+        for name in (model, steady, halving):
+            wire.call("record_outcome_batch", hourly(name, 0, 1, 0.8))
+        for name in (model, steady):
+            wire.call("set_posterior", [name, "changepoint"])
+        for name, after in ((steady, 0.8), (halving, 0.2), (model, 0.2)):
+            wire.call("record_outcome_batch", hourly(name, 1, 199, 0.8))
+            for first in range(200, 260, 20):
+                wire.call("record_outcome_batch", hourly(name, first, 20, after))
+        change = wire.call("report", {"model_id": model})["last_change"]
+        assert told.event() == [2, "drift", {"model_id": model, **change, "peer": None}]
+        assert abs(change["changed_at"] - (T0 + 200 * HOUR)) <= 10 * HOUR
+        assert change["changed_at"] < change["detected_at"] < T0 + 230 * HOUR
+        assert change["before"] == pytest.approx(0.8, abs=0.05)
+        assert change["after"] < 0.5
+        assert 0.99 <= change["probability"] <= 1.0
+        for name in (steady, halving):
+            assert wire.call("report", {"model_id": name})["last_change"] is None
+        # What comes next stands behind whatever else would have been told.
+        wire.call("pause", [model])
+        told.call("subscribe", {"topics": ["drift", "models"]})
+        wire.call("resume", [model])
+        assert told.event() == [2, "model_resumed", {"model_id": model}]
+        names = [other.event()[1] for _ in range(4)]
+        assert names == ["model_posterior_set", "model_posterior_set", "model_paused", "model_resumed"]
 
 
 def test_drift_goes_to_who_asked_for_drift_alone() -> None:
