@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from .changing import CHANGING
+from .mutant import Mutant
 
 __all__ = ["MUTANTS", "Mutant"]
 
 SIMULATION = (
     "tests/simulation/test_simulation.py::test_simulated_learner_loses_nothing_and_counts_nothing_twice"
 )
-
-
-class Mutant(NamedTuple):
-    """A bug: ``old`` stands once in ``path`` and becomes ``new``."""
-
-    name: str
-    path: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
 
 MUTANTS = (
     # ------------------------------------------------------------------ durability
@@ -331,4 +321,5 @@ MUTANTS = (
         "    return log1p(factor)\n",
         ("tests/state/test_edge_and_kelly.py",),
     ),
+    *CHANGING,
 )

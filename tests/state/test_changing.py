@@ -9,7 +9,7 @@ import pytest
 from handicapper.actors.learning.changepoint import ChangePointFilter
 from handicapper.actors.learning.mixture import Mixture
 from handicapper.actors.state import views
-from handicapper.actors.state.events import PosteriorSet, Rescored, Reset, RulesChanged, Scored
+from handicapper.actors.state.events import UNKNOWN, PosteriorSet, Rescored, Reset, RulesChanged, Scored
 from handicapper.actors.state.model_state import ModelState
 from handicapper.config import LearningRules
 
@@ -187,3 +187,11 @@ def test_setting_what_is_set_begins_the_filter_anew() -> None:
     state.apply([PosteriorSet("changepoint")], 1_000)
     assert state.now.changes == b""
     assert state.older.changes == state.newer.changes == b""
+
+
+def test_what_teaches_nothing_leaves_the_filter_as_it_was() -> None:
+    rows = turned()
+    state = played(rows)
+    known = state.now.changes
+    state.apply([scored(1_000, UNKNOWN, 0.7, T0 + 400 * HOUR)], 1_000)
+    assert state.now.changes == known
