@@ -107,6 +107,7 @@ def settings_following(settings: Settings, rules: LearningRules) -> Settings:
         thompson_sampling=replace(
             settings.thompson_sampling,
             enabled=rules.sampling_enabled,
+            posterior=rules.posterior,
             prior_alpha=rules.prior_alpha,
             prior_beta=rules.prior_beta,
             min_samples_for_eligibility=rules.min_samples_for_eligibility,
