@@ -23,7 +23,7 @@ from .questions import event_time, model_failed
 from .requests import AfterInputs
 from .runtime.cell import NOT_IDLE
 from .state import pool_views
-from .state.pool_row import POOL_ID, forecasts_of
+from .state.pool_row import POOL_CELLS_MAX, POOL_ID, cells_of, forecasts_of
 from .state.pool_state import PoolState
 
 __all__ = ["FORECASTS_MAX", "Pooling"]
@@ -56,7 +56,8 @@ class Pooling:
 
         Raises:
             UnknownMarketError: nobody has forecast that market.
-            InvalidValueError: neither a market nor predictions were given, or both, or a wrong one.
+            InvalidValueError: neither a market nor predictions were given, or both, or a wrong one; or there are too
+                many models times outcomes.
 
         """
         asked = self.combine_nowait(market_id, predictions=predictions, outcomes=outcomes, as_of=as_of)
@@ -83,14 +84,18 @@ class Pooling:
         at, labels = event_time(engine, as_of), check_outcomes(outcomes)
         reply: Reply[PooledForecast] = Reply(engine.router.cell)
         if predictions is not None:
-            view = partial(pool_views.combine, forecasts=_checked(predictions), outcomes=labels)
+            given = _checked(predictions)
+            _check_width("predictions", given, labels)
+            view = partial(pool_views.combine, forecasts=given, outcomes=labels)
             engine.after_inputs(lambda: put_pool_question(engine, view, at, reply), reply)
             return reply
         wanted = check_id("market_id", market_id)
 
         def ask() -> None:
-            forecasts, known = _forecasts_of_market(engine.router.cell.actor, wanted, at)
-            view = partial(pool_views.combine, forecasts=forecasts, outcomes=labels | known, market_id=wanted)
+            forecasts, named = _forecasts_of_market(engine.router.cell.actor, wanted, at)
+            known = labels | named
+            _check_width("market_id", forecasts, known)
+            view = partial(pool_views.combine, forecasts=forecasts, outcomes=known, market_id=wanted)
             put_pool_question(engine, view, at, reply)
 
         # The book is the router's: never looked into from here.
@@ -145,6 +150,14 @@ def _checked(predictions: Iterable[Forecast | Prediction]) -> tuple[Forecast, ..
     if not forecasts:
         raise InvalidValueError("predictions", [], "at least one forecast")
     return tuple(forecasts)
+
+
+def _check_width(field: str, forecasts: tuple[Forecast, ...], labels: frozenset[str]) -> None:
+    """Raise InvalidValueError if combining them would take long: whoever asks is not the only one who waits."""
+    cells = cells_of([each.model_id for each in forecasts], [each.outcome for each in forecasts], labels)
+    if cells > POOL_CELLS_MAX:
+        expected = f"models times outcomes at most {POOL_CELLS_MAX}; combine fewer models, or fewer outcomes"
+        raise InvalidValueError(field, f"{cells} models times outcomes", expected)
 
 
 def _forecasts_of_market(

@@ -284,7 +284,9 @@ def test_settings_that_follow_rules_follow_each_of_them() -> None:
         enabled=False,
     ).learning_rules()
     numbers = {
-        name: value * 0.5 for name, value in asdict(wanted).items() if type(value) in (int, float) and value != 1
+        name: value * 0.5
+        for name, value in asdict(wanted).items()
+        if type(value) in (int, float) and value != 1
     }
     for rules in (wanted, replace(wanted, **{**numbers, "pool": Pool(fast_rate=0.5).rules()})):
         followed = settings_following(Settings(), rules).learning_rules()
