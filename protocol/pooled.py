@@ -42,9 +42,9 @@ class PooledForecast(Struct, frozen=True, kw_only=True):
     n: int
     """Markets it had learned from."""
     outcome: str
-    """The most probable one; of equals the first by label."""
+    """The most probable one of those that somebody named; of equals the first by label."""
     confidence: float
-    """Its probability."""
+    """Its probability; that none of those named comes true is ``remainder``, which may be larger."""
     probabilities: dict[str, float]
     """Of each outcome that is known, by label; with ``remainder`` together 1."""
     remainder: float

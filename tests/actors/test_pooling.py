@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from handicapper.actors import Learner
+from handicapper.actors.learning import pooling
 from handicapper.actors.records import encode
 from handicapper.actors.runtime.clock import ManualClock
 from handicapper.actors.state import pool_state
 from handicapper.actors.state.pool_row import POOL_ID
 from handicapper.config import Settings, Supervision, Weights
 from handicapper.protocol.errors import InvalidValueError, UnknownMarketError
-from handicapper.protocol.messages import Forecast, Prediction
+from handicapper.protocol.messages import Forecast, Prediction, SignalDecision
 
 T0 = 1_700_000_000_000_000_000
 HOUR = 3_600 * 10**9
@@ -45,6 +48,19 @@ def teach(learner: Learner, count: int, first: int = 0) -> None:
     for market in range(first, first + count):
         record(learner, market, good=0.9, bad=0.1)
         learner.resolve_market(market_id=f"k{market}", winner="YES", resolved_at=T0 + market * HOUR + 1)
+
+
+def signal(learner: Learner, number: int) -> SignalDecision:
+    return learner.process_signal(
+        prediction_id=f"s{number}", model_id="bad", market_id="s", outcome="YES", confidence=0.95,
+        predicted_at=T0 + 1_000 * HOUR,
+    )  # fmt: skip
+
+
+def weight_of(learner: Learner, model_id: str) -> float:
+    params = learner.get_adaptive_params(model_id)
+    assert params is not None
+    return params.weight
 
 
 def stored(learner: Learner) -> bytes:
@@ -241,6 +257,78 @@ def test_model_the_pool_knows_nothing_of_has_a_neutral_weight(tmp_path: Path) ->
         params = learner.get_adaptive_params("alone")
         assert params is not None
         assert (params.adapted, params.weight) == (True, 1.0)
+
+
+def test_weights_are_worked_out_once_for_each_market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands of models they take milliseconds, and every signal and every question needs them."""
+    counted: list[int] = []
+    worked_out = pooling.relative_weights
+
+    def counting(*given: Any) -> dict[str, float]:
+        counted.append(1)
+        return worked_out(*given)
+
+    monkeypatch.setattr(pooling, "relative_weights", counting)
+    with open_at(tmp_path / "state", SCORE) as learner:
+        teach(learner, 30)
+        before = [weight_of(learner, "bad") for _ in range(10)]
+        assert (len(counted), set(before)) == (1, {0.25})
+        for market in (50, 51):
+            record(learner, market, good=0.01, bad=0.99)
+            learner.resolve_market(market_id=f"k{market}", winner="YES", resolved_at=T0 + market * HOUR + 1)
+        after = {share.model_id: share.weight for share in learner.pool().shares}
+        assert weight_of(learner, "good") == pytest.approx(min(after["good"], 2.0))
+        assert len(counted) == 2
+
+
+def test_pool_that_cannot_say_the_weights_costs_no_input_and_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> dict[str, float]:
+        raise OverflowError("too much")
+
+    with open_at(tmp_path / "state", SCORE) as learner, caplog.at_level(logging.INFO, "handicapper"):
+        teach(learner, 30)
+        assert weight_of(learner, "bad") == 0.25
+        with monkeypatch.context() as patched:
+            patched.setattr(pooling, "relative_weights", broken)
+            teach(learner, 1, first=30)
+            for number in range(3):
+                assert signal(learner, number).weight == 1.0
+            assert weight_of(learner, "bad") == 1.0
+            teach(learner, 1, first=31)
+        assert signal(learner, 3).weight == 0.25
+        assert learner.verify().ok
+    said = [record.getMessage() for record in caplog.records if "weights" in record.getMessage()]
+    assert len(said) == 2
+    assert "neutral" in said[0] and "again" in said[1]
+
+
+def test_pool_that_does_not_answer_is_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every signal would hold up everybody for as long, and leave a letter until the pool's mailbox is full."""
+    entered, released, fold = Event(), Event(), pool_state.fold_row
+
+    def stuck(*given: Any) -> None:
+        entered.set()
+        assert released.wait(60.0)
+        fold(*given)
+
+    with open_at(tmp_path / "state", SCORE) as learner:
+        teach(learner, 30)
+        with monkeypatch.context() as patched:
+            patched.setattr(pool_state, "fold_row", stuck)
+            teach(learner, 1, first=30)
+            assert entered.wait(60.0)
+            weights = [signal(learner, 0).weight]
+            waiting = len(learner._engine.roster.refs[POOL_ID].cell)
+            weights += [signal(learner, number).weight for number in range(1, 20)]
+            assert len(learner._engine.roster.refs[POOL_ID].cell) == waiting
+            assert weights == [1.0] * 20
+            released.set()
+        assert learner.pool(timeout=60.0).n == 31
+        assert signal(learner, 20).weight == 0.25
 
 
 # ---------------------------------------------------------------------- faults
