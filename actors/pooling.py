@@ -20,7 +20,6 @@ from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
 from .model import AskView
 from .questions import event_time, model_failed
-from .requests import AfterInputs
 from .runtime.cell import NOT_IDLE
 from .state import pool_views
 from .state.pool_row import POOL_CELLS_MAX, POOL_ID, cells_of, forecasts_of
@@ -99,7 +98,7 @@ class Pooling:
             put_pool_question(engine, view, at, reply)
 
         # The book is the router's: never looked into from here.
-        engine.ask(engine.router, AfterInputs(ask, reply), reply)
+        engine.in_turn(ask, reply)
         return reply
 
     def pool(self, *, as_of: int | datetime | None = None, timeout: float = TIMEOUT_SECONDS) -> PoolReport:
@@ -163,8 +162,8 @@ def _check_width(field: str, forecasts: tuple[Forecast, ...], labels: frozenset[
 def _forecasts_of_market(
     router: Any, market_id: str, as_of: int
 ) -> tuple[tuple[Forecast, ...], frozenset[str]]:
-    """In the router's turn: of each model the last prediction recorded of a market, if it was made by then and has not
-    expired; and the outcomes that the market's resolutions name.
+    """In the router's turn, at whose end the market leaves memory again: of each model the last prediction recorded of
+    a market, if it was made by then and has not expired; and the outcomes that the market's resolutions name.
 
     Raises:
         UnknownMarketError: there is none.
@@ -182,7 +181,6 @@ def _forecasts_of_market(
     open_then = [ticket for ticket in market.tickets.values() if _holds(ticket.prediction, as_of)]
     made = [ticket.prediction for ticket in forecasts_of(open_then) if ticket.prediction is not None]
     named = frozenset(label for ruling in market.rulings for label in ruling.resolution.payouts or ())
-    book.leave()
     forecasts = tuple(
         Forecast(model_id=p.model_id, outcome=p.outcome, confidence=p.confidence, price=p.price) for p in made
     )

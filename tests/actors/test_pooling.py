@@ -151,6 +151,35 @@ def test_market_that_left_memory_is_combined_all_the_same(learner: Learner) -> N
     assert learner.statistics().settled_in_memory == 0
 
 
+def test_listener_that_combines_on_hearing_does_not_wait_for_itself(learner: Learner) -> None:
+    """Nor does it send away the market that a signal is just being decided about."""
+    teach(learner, 30)
+    learner.snapshot()
+    told: list[Any] = []
+
+    def listener(_: Any) -> None:
+        told.append(learner.combine("k7", timeout=5.0).n)
+        with pytest.raises(UnknownMarketError):
+            learner.combine("nowhere", timeout=5.0)
+
+    learner.watch(listener)
+    again = Prediction(prediction_id="k7-good", model_id="good", market_id="k7", outcome="YES", confidence=0.9,
+                       predicted_at=T0 + 7 * HOUR)  # fmt: skip
+    receipt = learner.record_prediction_nowait(again)
+    resolved = learner.resolve_market_nowait(
+        market_id="k29", winner="NO", revision=1, resolved_at=T0 + 30 * HOUR
+    )
+    decision = learner.process_signal(again)
+    resolved.get(5.0)
+    assert decision.reason == "recorded_before"
+    assert receipt.get(5.0).duplicate
+    teach(learner, 1, first=30)
+    assert told[-1] == 31
+    learner.snapshot()
+    assert learner.statistics().settled_in_memory == 0
+    assert learner.verify().ok
+
+
 def test_market_that_nobody_forecast_is_refused_by_name(learner: Learner) -> None:
     with pytest.raises(
         UnknownMarketError, match=r'market "nowhere" has no prediction to combine; record one'
