@@ -15,12 +15,14 @@ import pytest
 from handicapper.actors import Learner
 from handicapper.actors.learning import pooling
 from handicapper.actors.records import encode
+from handicapper.actors.restore import fold_entries
 from handicapper.actors.runtime.clock import ManualClock
 from handicapper.actors.state import pool_state
+from handicapper.actors.state.book import Book
 from handicapper.actors.state.pool_row import POOL_ID
 from handicapper.config import Settings, Supervision, Weights
 from handicapper.protocol.errors import InvalidValueError, UnknownMarketError
-from handicapper.protocol.messages import Forecast, Prediction, SignalDecision
+from handicapper.protocol.messages import Forecast, MarketResolved, Prediction, SignalDecision
 
 T0 = 1_700_000_000_000_000_000
 HOUR = 3_600 * 10**9
@@ -388,6 +390,23 @@ def test_correction_far_back_rebuilds_the_pool_from_disk(tmp_path: Path) -> None
             winner = "NO" if market == 3 else "YES"
             other.resolve_market(market_id=f"k{market}", winner=winner, resolved_at=T0 + market * HOUR + 1)
         assert encode(state_of(learner).now) == encode(state_of(other).now)
+
+
+def test_pool_learns_as_after_a_restart_when_the_rules_are_among_the_inputs_lost() -> None:
+    """The shipped rules stand for them, and a snapshot taken meanwhile says that these are in force."""
+    book = Book()
+    given = [
+        Prediction(
+            prediction_id=model, model_id=model, market_id="k", outcome="YES", confidence=0.5, predicted_at=T0
+        )
+        for model in ("a", "b")
+    ]
+    resolution = MarketResolved(market_id="k", resolved_at=T0 + HOUR, payouts={"YES": 1.0})
+    states: dict[str, Any] = {}
+    list(fold_entries(book, 5, [*given, resolution], states))
+    assert book.rules_at(book.seq).pool is not None
+    assert book.pooling
+    assert states[POOL_ID].now.n == 1
 
 
 @dataclass
