@@ -17,7 +17,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .pooled import Forecast, PooledForecast, PoolMember, PoolReport, PoolShare
+from .pooled import Forecast, PooledForecast, PoolMember, PoolReport, PoolShare, RepeatsEnded
 from .reports import (
     BackupReceipt,
     CalibrationBin,
@@ -63,6 +63,7 @@ __all__ = [
     "PooledForecast",
     "Prediction",
     "Receipt",
+    "RepeatsEnded",
     "ResolutionStatus",
     "RestartReceipt",
     "Selection",
