@@ -181,9 +181,7 @@ def _forecasts_of_market(
     open_then = [ticket for ticket in market.tickets.values() if _holds(ticket.prediction, as_of)]
     made = [ticket.prediction for ticket in forecasts_of(open_then) if ticket.prediction is not None]
     named = frozenset(label for ruling in market.rulings for label in ruling.resolution.payouts or ())
-    forecasts = tuple(
-        Forecast(model_id=p.model_id, outcome=p.outcome, confidence=p.confidence, price=p.price) for p in made
-    )
+    forecasts = tuple(Forecast(model_id=p.model_id, outcome=p.outcome, confidence=p.confidence) for p in made)
     if not forecasts:
         raise UnknownMarketError(market_id)
     return forecasts, named

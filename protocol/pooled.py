@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from msgspec import Struct
 
 __all__ = ["Forecast", "PoolMember", "PoolReport", "PoolShare", "PooledForecast", "RepeatsEnded"]
@@ -17,8 +15,6 @@ class Forecast(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Its most probable outcome."""
     confidence: float
     """The probability it gives it."""
-    price: Decimal | None = None
-    """Price of buying one unit-payout claim on the outcome."""
 
 
 class PoolMember(Struct, frozen=True, kw_only=True, gc=False):

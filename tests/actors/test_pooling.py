@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -126,7 +125,7 @@ def test_several_outcomes_get_a_probability_each(learner: Learner) -> None:
     given = [
         Forecast(model_id="a", outcome="HOME", confidence=0.5),
         Forecast(model_id="b", outcome="AWAY", confidence=0.4),
-        Forecast(model_id="c", outcome="DRAW", confidence=0.4, price=Decimal("0.35")),
+        Forecast(model_id="c", outcome="DRAW", confidence=0.4),
     ]
     pooled = learner.combine(predictions=given)
     assert pooled.probabilities.keys() == {"HOME", "AWAY", "DRAW"}
