@@ -1,0 +1,89 @@
+"""What the run over the streams says, in Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .documents import verdict
+
+Rows = list[dict[str, Any]]
+
+AIMS = {"precipitation": 0.1325, "mlb": 0.24178}
+"""Brier scores the pool is to reach, with one setting for all."""
+POOL, EQUAL = "pool", "equal weights"
+
+
+def figures_table(figures: Rows) -> str:
+    """A row a forecaster."""
+    lines = [
+        "| stream | forecaster | events | Brier | Brier, all labels | log loss | pool's Brier, same events |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {row['stream']} | {row['forecaster']} | {row['events']} | {row['brier']:.6f} | {row['brier_all']:.6f} "
+        f"| {row['log_loss']:.5f} | {row['pool_brier_same_events']:.6f} |"
+        for row in figures
+    ]
+    return "\n".join(lines)
+
+
+def seasons_table(seasons: Rows) -> str:
+    """A row a season: the pool minus equal weights."""
+    lines = [
+        "| stream | season | events | own label | ± se | all labels | ± se |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in seasons:
+        own, own_se, every, every_se = (
+            1e5 * row[field] for field in ("brier", "brier_se", "brier_all", "brier_all_se")
+        )
+        lines.append(
+            f"| {row['stream']} | {row['season']} | {row['events']} "
+            f"| {own:.1f} | {own_se:.1f} | {every:.1f} | {every_se:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def changes_table(changes: Rows) -> str:
+    """A row a model: the changes of its hit rate that were told of."""
+    lines = ["| stream | model | outcomes | changes told of |", "|---|---|---:|---|"]
+    for row in changes:
+        told = "; ".join(
+            f"{change['day']}: {change['before']:.2f} → {change['after']:.2f}" for change in row["changes"]
+        )
+        lines.append(f"| {row['stream']} | {row['model']} | {row['outcomes']} | {told or 'none'} |")
+    return "\n".join(lines)
+
+
+def aims_table(results: dict[str, Rows]) -> str:
+    """Each aim, what the pool gives, and whether that is enough."""
+    lines = ["| stream | aim, at most | pool | |", "|---|---:|---:|---|"]
+    brier = {(row["stream"], row["forecaster"]): row for row in results["figures"]}
+    whole = {row["stream"]: row for row in results["seasons"] if row["season"] == "all"}
+    for (stream, forecaster), row in brier.items():
+        if forecaster != POOL:
+            continue
+        if stream in AIMS:
+            error = whole[stream]["brier_se"]
+            said = verdict(row["brier"], AIMS[stream], error, 6)
+            lines.append(f"| {stream} | {AIMS[stream]} | {row['brier']:.6f} | {said} |")
+        else:
+            equal, error = brier[stream, EQUAL]["brier_all"], whole[stream]["brier_all_se"]
+            said = verdict(row["brier_all"], equal, error, 6)
+            lines.append(f"| {stream} | {EQUAL}, all labels: {equal:.6f} | {row['brier_all']:.6f} | {said} |")
+    return "\n".join(lines)
+
+
+def document(results: dict[str, Rows]) -> str:
+    """All of it."""
+    parts = [
+        f"**Aims**; ± is the standard error of the difference to {EQUAL}.",
+        aims_table(results),
+        "**Scores**",
+        figures_table(results["figures"]),
+        f"**Pool minus {EQUAL}** on the same events, in 1e-5 of Brier score; below 0 the pool is better.",
+        seasons_table(results["seasons"]),
+        "**Changes of a model's hit rate** that its change-point filter told of.",
+        changes_table(results["changes"]),
+    ]
+    return "\n\n".join(parts)
