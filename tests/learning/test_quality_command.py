@@ -105,7 +105,7 @@ def test_streams_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[s
     main(["streams", "--stream", "nfl", "--events", "30", "--json", str(found), "--markdown", str(page)])
     printed = capsys.readouterr().out
     assert "| nfl | pool | 30 |" in printed
-    assert "| nfl | fte_elo | 30 | none |" in printed
+    assert "| nfl | fte_elo | 30 | 0 |" in printed
     assert printed.strip() in page.read_text(encoding="utf-8")
     assert stream_tables.document(read(found)).strip() == printed.strip()
 

@@ -9,9 +9,12 @@ from handicapper.actors.learning.changepoint import ChangePointFilter
 
 from .real_streams import SECOND_NS, Stream
 
+KEPT_MAX = 3
+"""Changes of a model that are written down; more are only counted."""
+
 
 def changes_of(stream: Stream) -> list[dict[str, Any]]:
-    """A row a model: how many outcomes it had, and what was told of it."""
+    """A row a model: how many outcomes it had, how many changes were told of it, and the first of them."""
     filters: dict[str, ChangePointFilter] = {}
     outcomes: dict[str, int] = {}
     told: dict[str, list[dict[str, Any]]] = {}
@@ -34,6 +37,12 @@ def changes_of(stream: Stream) -> list[dict[str, Any]]:
                     }
                 )
     return [
-        {"stream": stream.name, "model": model, "outcomes": outcomes[model], "changes": told.get(model, [])}
+        {
+            "stream": stream.name,
+            "model": model,
+            "outcomes": outcomes[model],
+            "count": len(told.get(model, [])),
+            "changes": told.get(model, [])[:KEPT_MAX],
+        }
         for model in sorted(outcomes)
     ]

@@ -10,6 +10,8 @@ Rows = list[dict[str, Any]]
 
 AIMS = {"precipitation": 0.1325, "mlb": 0.24178}
 """Brier scores the pool is to reach, with one setting for all."""
+CHANGED = ("nfl", "fte_published", "2019")
+"""The one known change: from then on it is another model under the same name."""
 POOL, EQUAL = "pool", "equal weights"
 
 
@@ -46,18 +48,18 @@ def seasons_table(seasons: Rows) -> str:
 
 def changes_table(changes: Rows) -> str:
     """A row a model: the changes of its hit rate that were told of."""
-    lines = ["| stream | model | outcomes | changes told of |", "|---|---|---:|---|"]
+    lines = ["| stream | model | outcomes | changes told of | the first of them |", "|---|---|---:|---:|---|"]
     for row in changes:
-        told = "; ".join(
+        first = "; ".join(
             f"{change['day']}: {change['before']:.2f} → {change['after']:.2f}" for change in row["changes"]
         )
-        lines.append(f"| {row['stream']} | {row['model']} | {row['outcomes']} | {told or 'none'} |")
+        lines.append(f"| {row['stream']} | {row['model']} | {row['outcomes']} | {row['count']} | {first} |")
     return "\n".join(lines)
 
 
 def aims_table(results: dict[str, Rows]) -> str:
-    """Each aim, what the pool gives, and whether that is enough."""
-    lines = ["| stream | aim, at most | pool | |", "|---|---:|---:|---|"]
+    """Each aim, what was measured, and whether that is enough."""
+    lines = ["| stream | aim | handicapper | |", "|---|---|---|---|"]
     brier = {(row["stream"], row["forecaster"]): row for row in results["figures"]}
     whole = {row["stream"]: row for row in results["seasons"] if row["season"] == "all"}
     for (stream, forecaster), row in brier.items():
@@ -66,11 +68,20 @@ def aims_table(results: dict[str, Rows]) -> str:
         if stream in AIMS:
             error = whole[stream]["brier_se"]
             said = verdict(row["brier"], AIMS[stream], error, 6)
-            lines.append(f"| {stream} | {AIMS[stream]} | {row['brier']:.6f} | {said} |")
+            lines.append(f"| {stream} | pool's Brier at most {AIMS[stream]} | {row['brier']:.6f} | {said} |")
         else:
             equal, error = brier[stream, EQUAL]["brier_all"], whole[stream]["brier_all_se"]
             said = verdict(row["brier_all"], equal, error, 6)
-            lines.append(f"| {stream} | {EQUAL}, all labels: {equal:.6f} | {row['brier_all']:.6f} | {said} |")
+            words = f"pool's Brier, all labels, at most that of {EQUAL}: {equal:.6f}"
+            lines.append(f"| {stream} | {words} | {row['brier_all']:.6f} | {said} |")
+    stream, model, year = CHANGED
+    for row in results["changes"]:
+        if (row["stream"], row["model"]) == (stream, model):
+            found = any(change["day"].startswith(year) for change in row["changes"])
+            said = "reached" if found else "not reached"
+            lines.append(
+                f"| {stream} | the change of {model} in {year} told of | {row['count']} changes | {said} |"
+            )
     return "\n".join(lines)
 
 
