@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..protocol.errors import StateDamagedError
 from ..protocol.messages import MarketResolved, Prediction, TradeOutcome
+from ..protocol.wording import shown
 from .records import DamagedRecordError, decode_loose, decode_market, key_number, number_key
 from .state.book import Book
 from .state.entries import GatedPrediction
@@ -76,7 +77,7 @@ class Archive:
         # The index goes on to name loose markets that went into another, but then it names that one too.
         if ordinals and not found:
             raise ArchiveDamagedError(
-                ordinals[-1], f"the index says that it has {min(names)!r}, and it is missing"
+                ordinals[-1], f"the index says that it has {shown(min(names))}, and it is missing"
             )
 
     def _wanted(self, book: Book, entries: Sequence[object]) -> dict[int, set[str]]:

@@ -3,7 +3,8 @@
 The tables of the snapshot are copied while no snapshot is written; the journal, which is only appended to, afterwards
 and as far as it goes then. Together they are the state as of the journal's last input, as a crash at that
 moment would have left it, with nothing in a log. Read in short transactions, so that the store may grow meanwhile;
-written in small ones, so that a learner's own commits do not wait behind one large one.
+written in small ones, so that a learner's own commits do not wait behind one large one. Until all of it is there the
+copy is marked as unfinished, and is opened by nobody.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 from ..protocol.errors import BackupFailedError, StateDamagedError
 from .records import DamagedRecordError, decode_chunk, key_number, unseal
 from .restore import SNAPSHOT_KEY
-from .state_directory import write_marker
+from .state_directory import UNFINISHED_SCHEMA, write_marker
 from .store import LOCK_NAME, Record, Store
 
 __all__ = ["copy_store"]
@@ -46,6 +47,8 @@ def copy_store(
         StateError: the copy cannot be written.
 
     """
+    # Before there is anything in it: should this process end on the way, whoever finds it is told what it is.
+    write_marker(into, models_table, UNFINISHED_SCHEMA)
     copy = Store(into, models_table)
     with closing(copy):
         with held():

@@ -13,7 +13,7 @@ from typing import Final
 from ..protocol.errors import BackupFailedError, InvalidValueError
 from ..protocol.validation import check_path
 
-__all__ = ["Destination", "sync_directory"]
+__all__ = ["Destination", "is_partial", "sync_directory"]
 
 NAME_BYTES_MAX: Final = 200
 PARTIAL_SUFFIX: Final = ".partial"
@@ -67,6 +67,11 @@ class Destination:
             self.full = _is_full(path.parent)  # before what was written makes room again
             shutil.rmtree(made, ignore_errors=True)
             raise
+
+
+def is_partial(path: Path) -> bool:
+    """Whether a directory has the name of one that is still being made, or never was finished."""
+    return path.name.startswith(".") and path.name.endswith(PARTIAL_SUFFIX)
 
 
 def _is_full(directory: Path) -> bool:

@@ -37,14 +37,22 @@ SignalResult = SignalDecision | HandicapperError
 def decide_signals(
     predictions: list[Prediction], intake: Intake, roster: Roster, rules: LearningRules
 ) -> list[SignalResult]:
-    """Gate and take in signals; a decision or an error for each, in order."""
+    """Gate and take in signals; a decision or an error for each, in order.
+
+    What is recorded, a duplicate or refused is what it would be one by one; the gate answers all of them from what
+    was known before the first.
+    """
     results: list[SignalResult | None] = [None] * len(predictions)
     groups: dict[str, list[int]] = {}
+    ids: set[str] = set()
     for index, prediction in enumerate(predictions):
-        try:
-            results[index] = intake.earlier_decision(prediction)
-        except HandicapperError as error:
-            results[index] = error
+        if prediction.prediction_id not in ids:
+            ids.add(prediction.prediction_id)
+            try:
+                results[index] = intake.earlier_decision(prediction)
+            except HandicapperError as error:
+                results[index] = error
+        # What becomes of a second one with an id is known only when the first has been taken in, or refused.
         if results[index] is None:
             groups.setdefault(prediction.model_id, []).append(index)
     gates: dict[int, Gate] = {}

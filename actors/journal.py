@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from ..protocol.errors import StoreFailedError, StoreFullError
+from ..protocol.errors import StoreFailedError, StoreFullError, reason_of
 from .records import encode, number_key, seal
 from .runtime.future import LeanFuture
 from .state.entries import Entry
@@ -151,7 +151,7 @@ class Journal:
         """After a failed commit nothing is acknowledged any more, so that nothing can be lost unnoticed."""
         if not isinstance(error, StoreFailedError):
             error = StoreFailedError(
-                f"the journal could not be written: {error!r}; nothing more is acknowledged"
+                f"the journal could not be written: {reason_of(error)}; nothing more is acknowledged"
             )
         self.failure = error
         _answer_all(batches, error)

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from ..protocol.wording import shown
 from .learning.changepoint import Change, packed_change
 from .records import encode, seal
 from .runtime.actor import PooledActor
@@ -30,7 +31,8 @@ __all__ = [
 ]
 
 
-OnChange: TypeAlias = Callable[[str, Change], object]
+OnChange: TypeAlias = Callable[[str, Change, str | None], object]
+"""Called with a model's id, what changed, and the model it no longer repeats where that is what changed."""
 
 
 class HistoryTooShortError(Exception):
@@ -109,18 +111,26 @@ class ModelActor(PooledActor):
             return key, seal(key, encode(self.state.to_record()))
         if kind is FoldAgain:
             return self._fold_again(message)
-        raise TypeError(f"a model cannot handle {message!r:.200}")
+        raise TypeError(f"a model cannot handle {shown(message)}")
 
-    def _changes(self) -> bytes | None:
+    def _changes(self) -> Any:
+        """What a change shows in; another object once there was one."""
         now = self.state.now
-        return now.changes if isinstance(now, LearnedStatistics) else None
+        return now.changes if isinstance(now, LearnedStatistics) else now.ended
 
-    def _tell_change(self, before: bytes | None, told: OnChange) -> None:
+    def _tell_change(self, before: Any, told: OnChange) -> None:
         """Tell of the newest change point, unless what was known before knew it, or a later one."""
-        change = packed_change(self._changes())
+        now = self.state.now
+        if not isinstance(now, LearnedStatistics):
+            latest_ns = max((ended.change.detected_ns for ended in before), default=-(2**63))
+            for ended in now.ended:
+                if ended not in before and ended.change.detected_ns >= latest_ns:
+                    told(ended.model_id, ended.change, ended.peer)
+            return
+        change = packed_change(now.changes)
         known = packed_change(before)
         if change is not None and (known is None or change.detected_ns > known.detected_ns):
-            told(self.state.model_id, change)
+            told(self.state.model_id, change, None)
 
     def _fold_again(self, message: FoldAgain) -> None:
         """Have this actor replaced by a rebuilt one, which is handed the message again and answers it."""

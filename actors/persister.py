@@ -14,7 +14,8 @@ from msgspec import Struct
 from pykka._envelope import Envelope
 
 from ..config import Settings
-from ..protocol.errors import StateDamagedError, StateError, StoreFailedError, StoreFullError
+from ..protocol.errors import StateDamagedError, StateError, StoreFailedError, StoreFullError, reason_of
+from ..protocol.wording import shown
 from .journal import Journal, JournalBatch
 from .log import get_logger
 from .records import DamagedRecordError, decode_loose, encode, key_number, number_key, seal, unseal
@@ -123,7 +124,7 @@ class PersisterActor(PooledActor):
             elif isinstance(message, Retry):
                 self._retry()
             else:
-                raise TypeError(f"the persister cannot handle {message!r:.200}")
+                raise TypeError(f"the persister cannot handle {shown(message)}")
         self._commit(waiting)
         self._checkpoint(bool(paced or asked))
         for message in paced:
@@ -235,7 +236,7 @@ class PersisterActor(PooledActor):
             failed = (
                 error
                 if isinstance(error, StoreFailedError)
-                else StoreFailedError(f"snapshot failed: {error!r}")
+                else StoreFailedError(f"snapshot failed: {reason_of(error)}")
             )
             self._ahead, self._left_ahead = Settled(), True
             assert self.journal is not None

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ..config import Limits, default_settings
 from ..protocol.errors import StateDamagedError
+from ..protocol.wording import shown
 from .archive import Archive, ArchiveDamagedError, stored_markets
 from .records import (
     DamagedRecordError,
@@ -176,7 +177,7 @@ def _load_snapshot(store: Store, restored: Restored) -> set[str]:
                 stale.add(model.model_id)  # rebuilt ahead of the cut: its rules may not be those of the cut
         missing = book.controls.keys() - restored.states.keys() - stale
         if missing:
-            raise DamagedRecordError(f"no record of model {min(missing)!r}")
+            raise DamagedRecordError(f"no record of model {shown(min(missing))}")
         table = "index"
         for key, value in store.runs():
             body = unseal(key, value)

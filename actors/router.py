@@ -13,7 +13,7 @@ from typing import Any
 from pykka._envelope import Envelope
 
 from ..config import Settings
-from ..protocol.errors import ClosedError, HandicapperError, RuntimeFaultError, StoreFailedError
+from ..protocol.errors import ClosedError, HandicapperError, RuntimeFaultError, StoreFailedError, reason_of
 from .gating import decide_signals
 from .journal import Journal, JournalBatch
 from .persister import Checkpoint
@@ -123,7 +123,7 @@ class RouterActor(PooledActor):
                 continue
             except BaseException as error:  # a half-applied input: nothing may follow it
                 self.failure = RuntimeFaultError(
-                    f"the router failed: {error!r}; nothing more is accepted. What was acknowledged is safe: "
+                    f"the router failed: {reason_of(error)}; nothing more is accepted. What was acknowledged is safe: "
                     "open the state directory again"
                 )
                 self.failure.__cause__ = error

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pykka._envelope import Envelope
 
 from ..protocol.messages import ModelSample, Selection
+from ..protocol.wording import shown
 from .learning.changepoint import Mixture
 from .learning.draws import (
     Seeds,
@@ -145,7 +146,7 @@ class Scatter:
             deadline = monotonic() + message.deadline_seconds
             self._ask(lineup, AskView(message.view, message.as_of), deadline, gather)
         else:
-            raise TypeError(f"the selector cannot handle {message!r:.200}")
+            raise TypeError(f"the selector cannot handle {shown(message)}")
 
     def _ask(
         self, lineup: Lineup, question: AskView, deadline: float, complete: Callable[[Asked], object]

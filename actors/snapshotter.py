@@ -4,6 +4,14 @@ The router asks every model that changed for its state, down the same mailboxes 
 answers with its state as of the cut, whenever its turn comes. The book's side is sealed in pieces between
 inputs, and leaves memory in pieces once it is durable, so that an input waits for a piece and not for a
 snapshot; a market that changes meanwhile is kept as it was at the cut.
+
+A model that does not answer is left out, which makes it stale in the snapshot: it is rebuilt from the journal when
+this one is restored, and asked again by the next. That is so for one that is stuck, failed or stopped. One that may
+just be slow is waited for until the watchdog calls it stuck (``supervision.stuck_after_secs``, plus a look; without a
+watchdog as long as it takes): until then the two look the same, a shorter deadline would make models stale whenever
+the machine is busy, and every restart would pay for that. Nobody else waits meanwhile: inputs are taken in and
+acknowledged, and the journal is taken over. Only what is settled stays in memory for so much longer, and whoever asked
+for the snapshot is answered later; ``close`` has a deadline of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +23,7 @@ from msgspec import Struct
 
 from ..protocol.errors import HandicapperError, StoreFailedError
 from ..protocol.messages import SnapshotReceipt
+from ..protocol.wording import shown
 from .model import AskRecord
 from .persister import WriteAhead, WriteSnapshot
 from .restore import Restored
@@ -154,7 +163,7 @@ class Snapshotter:
         elif isinstance(message, SnapshotWritten):
             self._written(message)
         else:
-            raise TypeError(f"the router cannot handle {message!r:.200}")
+            raise TypeError(f"the router cannot handle {shown(message)}")
 
     def store_failed(self) -> bool:
         """Whether the store takes no more writes."""

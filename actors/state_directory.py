@@ -3,7 +3,7 @@
 ``LOCK`` is held with ``flock`` for as long as the learner is open; the kernel lets go of it when the
 process dies, however it dies. ``handicapper.json`` marks the directory as ours and carries the schema
 version; it is written when the first snapshot is durable, so a directory that has it and lacks its data
-file was damaged, and is not quietly started afresh.
+file was damaged, and is not quietly started afresh. A backup that is being made is marked first, as unfinished.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..protocol.errors import SettingsError, StateDamagedError, StateError, StateLockedError, StateSchemaError
+from ..protocol.wording import shown
+from .destination import is_partial, sync_directory
 from .records import SCHEMA_VERSION
 
 __all__ = [
@@ -40,15 +42,6 @@ _HOLDER_BYTES_MAX: Final = 4096
 
 _NOT_TO_BE_SYNCED: Final = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EROFS)
 """Directories of somebody else, and file systems on which directories are not synced: nothing of ours is in doubt."""
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 class Holder(NamedTuple):
@@ -115,8 +108,12 @@ class Marker(msgspec.Struct):
     product: str = "handicapper"
 
 
-def write_marker(path: Path, models_table: str) -> None:
-    """Mark a directory as ours, durably.
+UNFINISHED_SCHEMA: Final = -1
+"""Of a copy that is being made: no release opens it, and this one says what it is."""
+
+
+def write_marker(path: Path, models_table: str, schema: int = SCHEMA_VERSION) -> None:
+    """Mark a directory as ours, durably; what marked it before is replaced at once.
 
     Raises:
         OSError: it cannot be written.
@@ -125,7 +122,7 @@ def write_marker(path: Path, models_table: str) -> None:
     temporary = path / (MARKER_FILE + ".new")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, msgspec.json.encode(Marker(SCHEMA_VERSION, models_table)))
+        os.write(fd, msgspec.json.encode(Marker(schema, models_table)))
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -139,7 +136,8 @@ class StateDirectory:
     Raises:
         StateLockedError: another process, or another learner in this one, holds it.
         StateSchemaError: it was written by a release with another schema.
-        StateDamagedError: its data file is missing, empty or unreadable although it was in use.
+        StateDamagedError: its data file is missing, empty or unreadable although it was in use, or it is a backup
+            that was not finished.
         StateError: it does not exist and ``create`` is false, or it cannot be made or written.
 
     """
@@ -186,6 +184,8 @@ class StateDirectory:
         try:
             text = marker.read_bytes()
         except FileNotFoundError:
+            if is_partial(self.path):
+                raise self._unfinished() from None
             return None
         except OSError as error:
             raise StateError(f"{marker} cannot be read: {error.strerror}") from error
@@ -193,6 +193,8 @@ class StateDirectory:
             found = msgspec.json.decode(text, type=Marker)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateDamagedError(f"{marker} is damaged ({error}); restore it from a backup") from error
+        if found.schema == UNFINISHED_SCHEMA:
+            raise self._unfinished()
         if not found.models_table and found.schema == SCHEMA_VERSION:
             raise StateDamagedError(f"{marker} is damaged (no models_table); restore it from a backup")
         if found.schema != SCHEMA_VERSION:
@@ -206,6 +208,12 @@ class StateDirectory:
                 f"remove {marker} to begin again with nothing"
             )
         return found
+
+    def _unfinished(self) -> StateDamagedError:
+        return StateDamagedError(
+            f"{self.path} is a backup that was not finished: whoever made it was ended meanwhile; remove it, and make "
+            "another"
+        )
 
     def mark_used(self, models_table: str) -> None:
         """Write the marker, durably; called once the first data is durable."""
@@ -238,8 +246,8 @@ class StateDirectory:
         if made_with is not None and given and made_with != wanted:
             raise SettingsError(
                 [
-                    f"persistence.db_table was {wanted!r}, but {self.path} was made with {made_with!r}; "
-                    f"set it to {made_with!r}, or use another directory"
+                    f"persistence.db_table was {shown(wanted)}, but {self.path} was made with {shown(made_with)}; "
+                    f"set it to {shown(made_with)}, or use another directory"
                 ]
             )
         return made_with or wanted

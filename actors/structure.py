@@ -19,6 +19,7 @@ from sys import byteorder
 from typing import Final, NamedTuple
 
 from ..protocol.errors import StateDamagedError
+from ..protocol.wording import shown
 
 __all__ = ["check_structure", "never_committed"]
 
@@ -278,7 +279,7 @@ class _File:
 
     def _note_tree(self, trees: list[tuple[str, _Tree]], key: bytes, flags: int, value: bytes) -> None:
         if flags != _SUB_TREE or len(value) != _TREE.size:
-            raise _BadPageError(f"{key!r} is no tree")
+            raise _BadPageError(f"{shown(key.decode(errors='replace'))} is no tree")
         trees.append((key.decode(errors="replace"), _Tree(*_TREE.unpack(value))))
 
     def _note_free(self, key: bytes, flags: int, value: bytes) -> None:

@@ -78,7 +78,8 @@ class ModelFailed(Struct, frozen=True):
 
 
 class DriftDetected(Struct, frozen=True):
-    """A model's hit rate has changed, by the change-point policy (of several in one batch of inputs: the newest)."""
+    """A model's hit rate has changed, by the change-point policy (of several in one batch of inputs: the newest); or
+    it no longer says what another model says, which the pool watches."""
 
     model_id: str
     changed_at: int
@@ -89,6 +90,8 @@ class DriftDetected(Struct, frozen=True):
     """Hit rate before the change, and as of the detection after it."""
     after: float
     probability: float
+    peer: str | None = None
+    """The model it repeated: ``before`` and ``after`` are then shares of markets on which both said the same."""
 
 
 class ActorStuck(Struct, frozen=True):
@@ -155,11 +158,11 @@ class Watchers:
                 _log.error("listener raised", told=type(event).__name__, error=repr(error), exc_info=True)
 
 
-def telling_of_drift(watchers: Watchers) -> Callable[[str, Change], None]:
+def telling_of_drift(watchers: Watchers) -> Callable[[str, Change, str | None], None]:
     """What a model calls with a change point it found: logs it and tells the watchers."""
 
-    def told(model_id: str, change: Change) -> None:
-        event = DriftDetected(model_id, *change)
+    def told(model_id: str, change: Change, peer: str | None) -> None:
+        event = DriftDetected(model_id, *change, peer)
         _log.warning(
             "drift",
             model=model_id,
@@ -167,6 +170,7 @@ def telling_of_drift(watchers: Watchers) -> Callable[[str, Change], None]:
             before=event.before,
             after=event.after,
             probability=event.probability,
+            **({} if peer is None else {"no_longer_repeats": peer}),
         )
         watchers.tell(event)
 

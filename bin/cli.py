@@ -13,6 +13,7 @@ from importlib import metadata
 
 import click
 
+from ..protocol.compiled import compiled_modules
 from ..protocol.errors import HandicapperError
 from . import exit_codes
 from .config_commands import config_group
@@ -33,7 +34,9 @@ _EXIT_CODES = "\b\nExit codes:\n" + "\n".join(
 
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        click.echo(f"handicapper {metadata.version('handicapper')}")
+        count = len(compiled_modules())
+        how = f"{count} modules compiled" if count else "pure Python"
+        click.echo(f"handicapper {metadata.version('handicapper')} ({how})")
         ctx.exit()
 
 
@@ -44,7 +47,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     expose_value=False,
     is_eager=True,
     callback=_print_version,
-    help="Print the version.",
+    help="Print the version, and whether modules run compiled.",
 )
 def cli() -> None:
     """Decide how far to trust each prediction model, from how its predictions ended."""

@@ -257,8 +257,19 @@ def pool_tables(report: PoolReport) -> list[Table]:
         *((f"by {form}", number(weight)) for form, weight in report.forms.items()),
         ("as of", format_time_ns(report.as_of)),
     ]
-    columns = [Column("model", numeric=False), Column("share"), Column("weight"), Column("n")]
+    columns = [
+        Column("model", numeric=False),
+        Column("share"),
+        Column("weight"),
+        Column("n"),
+        Column("repeats", numeric=False),
+    ]
     rows = [
-        [share.model_id, number(share.share), number(share.weight), str(share.n)] for share in report.shares
+        [share.model_id, number(share.share), number(share.weight), str(share.n), share.repeats or _NONE]
+        for share in report.shares
+    ]
+    fields += [
+        (f"{ended.model_id} no longer repeats {ended.peer}", format_time_ns(ended.changed_at))
+        for ended in report.repeats_ended
     ]
     return [fields_table("", fields), Table("", columns, rows)]

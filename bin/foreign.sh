@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs the foreign programs that tests use: the clients that tests/clients runs against the daemon (Rust with
-# Debian's crates, Node with two npm packages, Neovim, pynvim), systemd, which checks the units, and strace, with which
-# tests/faults kills and fails single calls. Nothing lands in the checkout outside of .venv. Without root and apt-get the
-# programs have to be there. What cannot be had is said, and the tests that need it skip: the exit code is 0.
+# Debian's crates, Node with two npm packages, Neovim, pynvim), systemd, which checks the units, strace, with which
+# tests/faults kills and fails single calls, and fiu-run, with which it fails many at random. Nothing lands in the
+# checkout outside of .venv. Without root and apt-get the programs have to be there. What cannot be had is said, and the
+# tests that need it skip: the exit code is 0.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/setup.sh"
 handicapper_setup '.[dev]' dev
@@ -15,6 +16,7 @@ declare -A debian=(
     [neovim]='neovim'
     [systemd]='systemd'
     [strace]='strace'
+    [fiu]='fiu-utils'
 )
 
 has() {
@@ -24,6 +26,7 @@ has() {
         neovim) command -v nvim >/dev/null ;;
         systemd) command -v systemd-analyze >/dev/null ;;
         strace) command -v strace >/dev/null ;;
+        fiu) command -v fiu-run >/dev/null ;;
         npm) [[ -d "$node_dir/node_modules/neovim" && ! "$example" -nt "$node_dir/package.json" ]] ;;
         pynvim) "$venv/bin/python" -c 'import pynvim' 2>/dev/null ;;
     esac
@@ -61,7 +64,7 @@ install_packages() {
 
 install_programs
 install_packages
-for tool in rust node npm neovim pynvim systemd strace; do
+for tool in rust node npm neovim pynvim systemd strace fiu; do
     if has "$tool"; then
         echo "foreign programs: $tool is there"
     else

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .compiled import prefer_sources
+
 if TYPE_CHECKING:
     from .aio import AsyncClient
     from .client import Client
 
 __all__ = ["AsyncClient", "Client"]
+
+prefer_sources()  # here, because whatever has a compiled module begins by importing this package
 
 
 def __getattr__(name: str) -> Any:

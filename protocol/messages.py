@@ -17,7 +17,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .pooled import Forecast, PooledForecast, PoolMember, PoolReport, PoolShare
+from .pooled import Forecast, PooledForecast, PoolMember, PoolReport, PoolShare, RepeatsEnded
 from .reports import (
     BackupReceipt,
     CalibrationBin,
@@ -63,6 +63,7 @@ __all__ = [
     "PooledForecast",
     "Prediction",
     "Receipt",
+    "RepeatsEnded",
     "ResolutionStatus",
     "RestartReceipt",
     "Selection",
@@ -153,7 +154,8 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What became of one input. You hold it only once the input is durable."""
 
     seq: int
-    """Sequence number of the journaled input; of the original where this was a duplicate."""
+    """Sequence number of the journaled input; where this was a duplicate, of the one that was recorded for it: of a
+    trade outcome that only added the P&L its own, not that of the outcome it was added to."""
     duplicate: bool = False
     """The input was recorded before: nothing was counted again."""
     scored: int = 0

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-__all__ = ["Forecast", "PoolMember", "PoolReport", "PoolShare", "PooledForecast"]
+__all__ = ["Forecast", "PoolMember", "PoolReport", "PoolShare", "PooledForecast", "RepeatsEnded"]
 
 
 class Forecast(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -70,8 +70,21 @@ class PoolShare(Struct, frozen=True, kw_only=True, gc=False):
     """Markets it was compared on."""
     last_at: int
     """Event time of the last of them."""
+    repeats: str | None
+    """A model it says the same as, on every market for a while: two that are one."""
     retired: bool
     """It forecast none of the markets of the last ``pool.retire_after_days``: the others are not compared with it."""
+
+
+class RepeatsEnded(Struct, frozen=True, kw_only=True, gc=False):
+    """A model that said what another said no longer does: either of them was exchanged for another."""
+
+    model_id: str
+    peer: str
+    changed_at: int
+    """Event time of the first market on which they differed, most likely."""
+    detected_at: int
+    probability: float
 
 
 class PoolReport(Struct, frozen=True, kw_only=True):
@@ -91,3 +104,5 @@ class PoolReport(Struct, frozen=True, kw_only=True):
     forms: dict[str, float]
     shares: tuple[PoolShare, ...]
     """By share, the largest first."""
+    repeats_ended: tuple[RepeatsEnded, ...]
+    """The newest hundred, oldest first."""

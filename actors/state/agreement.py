@@ -48,6 +48,8 @@ def same_ruling(ruling: Ruling, resolution: MarketResolved) -> Receipt:
 def same_outcome(ticket: Ticket, recorded: TradeOutcome, outcome: TradeOutcome) -> Receipt | None:
     """Receipt of the outcome recorded for this prediction; None if this one adds a missing P&L.
 
+    Once another outcome has added it, one with a P&L repeats that one, and one without it the first.
+
     Raises:
         ConflictError: they differ.
 
@@ -60,7 +62,8 @@ def same_outcome(ticket: Ticket, recorded: TradeOutcome, outcome: TradeOutcome) 
     if same and recorded.pnl is None and outcome.pnl is not None:
         return None
     if same and (outcome.pnl is None or recorded.pnl == outcome.pnl):
-        return Receipt(seq=ticket.outcome_seq, duplicate=True)
+        added = outcome.pnl is not None and ticket.pnl_seq
+        return Receipt(seq=added or ticket.outcome_seq, duplicate=True)
     raise ConflictError(
         f"the outcome of prediction {shown(outcome.prediction_id)} was recorded as {_ended(recorded)}; "
         f"now {_ended(outcome)}"

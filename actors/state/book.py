@@ -157,9 +157,11 @@ class Book(BookMemory):
         if self.saving is not None:
             self.saving.keep(market)
         ticket = market.tickets[prediction_id]
-        # A second trade outcome only adds the P&L that was missing.
-        ticket.outcome = replace(ticket.outcome, pnl=outcome.pnl) if ticket.outcome else outcome
-        ticket.outcome_seq = ticket.outcome_seq or seq
+        if ticket.outcome is None:
+            ticket.outcome, ticket.outcome_seq = outcome, seq
+        else:
+            # A second trade outcome only adds the P&L that was missing.
+            ticket.outcome, ticket.pnl_seq = replace(ticket.outcome, pnl=outcome.pnl), seq
         self.unsaved[market.ordinal] = market
         return self._settle(market, (ticket,), self._in_force(market), seq, out)
 

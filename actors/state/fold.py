@@ -2,12 +2,16 @@
 
 The rules are those of :mod:`..learning`. The ones that take every outcome are written out here, in loops over a
 run of rows, because a call and the fields of a struct cost more than the rule itself; they give the same bits.
+
+Compiled, the loops run on C's numbers (see ``fold.pxd``), with the same bits again. So the time between two rows is
+named before it is divided: its sign is known, and unsigned it holds what a signed word would not, three centuries.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from math import exp2, inf, log, log1p
+from math import inf
 from typing import Final
 
 from ...config.settings import LearningRules
@@ -73,13 +77,15 @@ def _fold_evidence(s: LearnedStatistics, rows: Sequence[Row], rules: LearningRul
             successes, failures, evidence_at_ns, last_at_ns = x, 1.0 - x, at_ns, at_ns
             continue
         if at_ns > evidence_at_ns:
-            factor = exp2((evidence_at_ns - at_ns) / half_life_ns)
+            elapsed_ns = at_ns - evidence_at_ns
+            factor = math.exp2(-(elapsed_ns / half_life_ns))
             successes, failures = successes * factor + x, failures * factor + (1.0 - x)
             evidence_at_ns = at_ns
         elif at_ns == evidence_at_ns:
             successes, failures = successes + x, failures + (1.0 - x)
         else:
-            factor = exp2((at_ns - evidence_at_ns) / half_life_ns)
+            elapsed_ns = evidence_at_ns - at_ns
+            factor = math.exp2(-(elapsed_ns / half_life_ns))
             successes, failures = successes + x * factor, failures + (1.0 - x) * factor
         if at_ns > last_at_ns:
             last_at_ns = at_ns
@@ -107,9 +113,9 @@ def _fold_calibration(s: LearnedStatistics, rows: Sequence[Row]) -> None:
         if not LOG_LOSS_CLIP <= confidence <= 1.0 - LOG_LOSS_CLIP:
             log_loss_sum += log_loss(confidence, x)
         elif x == 1.0:
-            log_loss_sum += -log(confidence)
+            log_loss_sum += -math.log(confidence)
         elif x == 0.0:
-            log_loss_sum += -log1p(-confidence)
+            log_loss_sum += -math.log1p(-confidence)
         else:
             log_loss_sum += log_loss(confidence, x)
         if price == price:
@@ -163,7 +169,8 @@ def _fold_threshold(
             continue
         if at_ns > theta_at_ns:
             if relaxes and theta != initial:  # there it stays
-                relaxed = initial + (theta - initial) * exp2((theta_at_ns - at_ns) / half_life_ns)
+                elapsed_ns = at_ns - theta_at_ns
+                relaxed = initial + (theta - initial) * math.exp2(-(elapsed_ns / half_life_ns))
                 if (theta >= initial) != (relaxed > theta):  # not past where it was, by rounding
                     theta = relaxed
             theta_at_ns = at_ns

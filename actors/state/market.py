@@ -42,6 +42,8 @@ class Ticket(Struct, array_like=True, gc=False):
     """Sequence number at which it was first settled: its place in the model's history."""
     joined_seq: int = 0
     """Sequence number of the prediction, where its trade outcome had come first; else 0."""
+    pnl_seq: int = 0
+    """Sequence number of the trade outcome that added the P&L which the first one lacked; else 0."""
 
     @property
     def prediction_seq(self) -> int:

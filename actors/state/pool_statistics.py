@@ -13,6 +13,7 @@ from ..learning import pooling
 from ..learning.pooling import Judged, Pool, ShareRule
 from ..learning.scores import brier_loss, log_loss
 from .events import PoolScored
+from .repeating import Ended, Repeats, follow_repeats
 
 __all__ = ["PoolStatistics", "fold_row", "pooling_rules"]
 
@@ -52,6 +53,10 @@ class PoolStatistics(Struct, array_like=True):
     equal_brier_sum: float = 0.0
     """Likewise of the models' equally weighted mean."""
     equal_log_loss_sum: float = 0.0
+    repeats: dict[str, Repeats] = {}
+    """Models that say what another says, see :mod:`.repeating`."""
+    ended: tuple[Ended, ...] = ()
+    """The newest that no longer do, oldest first."""
 
     @classmethod
     def initial(cls, rules: PoolRules | None) -> PoolStatistics:
@@ -63,6 +68,7 @@ class PoolStatistics(Struct, array_like=True):
         """An independent copy."""
         twin = copy(self)
         twin.pool = pooling.copy_pool(self.pool)
+        twin.repeats = self.repeats.copy()
         return twin
 
     def count(self, judged: Judged) -> None:
@@ -89,6 +95,7 @@ def fold_row(statistics: PoolStatistics, row: PoolScored, rules: PoolRules | Non
     )
     if judged is not None:
         statistics.count(judged)
+        statistics.ended = follow_repeats(statistics.repeats, statistics.ended, row.forecasts, row.at_ns)
 
 
 def _most_probable(forecast: list[float], outcome: list[float]) -> tuple[float, float]:

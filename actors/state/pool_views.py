@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ...protocol.messages import Forecast, PooledForecast, PoolMember, PoolReport, PoolShare
+from ...protocol.messages import (
+    Forecast,
+    PooledForecast,
+    PoolMember,
+    PoolReport,
+    PoolShare,
+    RepeatsEnded,
+)
 from ..learning import pooling
 from ..learning.pooling import FORMS
 from .pool_state import PoolState
 from .pool_statistics import pooling_rules
+from .repeating import REPEATS_MIN
 
 __all__ = ["combine", "report", "weights"]
 
@@ -78,6 +86,7 @@ def report(state: PoolState, as_of: int) -> PoolReport:
             weight=weighed[model_id],
             n=standing.events,
             last_at=standing.last_at_ns,
+            repeats=_repeated(state, model_id),
             retired=model_id not in alive,
         )
         for model_id, standing in standings.items()
@@ -93,7 +102,23 @@ def report(state: PoolState, as_of: int) -> PoolReport:
         equal_log_loss=now.equal_log_loss_sum / n if n else None,
         forms=dict(zip(FORMS, pooling.softmax(now.pool.form_evidence), strict=True)),
         shares=tuple(sorted(listed, key=lambda each: (-each.share, each.model_id))),
+        repeats_ended=tuple(
+            RepeatsEnded(
+                model_id=model_id,
+                peer=peer,
+                changed_at=change.at_ns,
+                detected_at=change.detected_ns,
+                probability=change.probability,
+            )
+            for model_id, peer, change in now.ended
+        ),
     )
+
+
+def _repeated(state: PoolState, model_id: str) -> str | None:
+    """The model it says the same as, if it does for long enough."""
+    repeats = state.now.repeats.get(model_id)
+    return None if repeats is None or repeats.run < REPEATS_MIN else repeats.peer
 
 
 def _alive(state: PoolState) -> list[str]:

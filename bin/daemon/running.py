@@ -18,6 +18,7 @@ from ...actors import Learner
 from ...actors.log import get_logger
 from ...actors.state_directory import announce_daemon
 from ...config import Settings, default_settings
+from ...protocol.compiled import compiled_modules
 from ...protocol.errors import HandicapperError, SettingsError, error_from_wire
 from ...protocol.server import Server
 from ..exit_codes import INTERNAL, OK, exit_code_of
@@ -199,7 +200,14 @@ class Daemon:
         announce(ready_line(listeners, journal_seq=seq, state_dir=state_dir), self.options.ready_fd)
         addresses = [listener.address for listener in listeners]
         self.manager.ready(f"serving on {', '.join(addresses)}")
-        _log.info("ready", addresses=addresses, pid=os.getpid(), state_dir=state_dir, journal_seq=seq)
+        _log.info(
+            "ready",
+            addresses=addresses,
+            pid=os.getpid(),
+            state_dir=state_dir,
+            journal_seq=seq,
+            compiled_modules=len(compiled_modules()),
+        )
 
     def _close(self, learner: Learner) -> None:
         """The last snapshot; and the exit code, if anything was wrong."""

@@ -96,7 +96,7 @@ class ActorRecovered(Struct, frozen=True, kw_only=True):
 
 
 class DriftDetected(Struct, frozen=True, kw_only=True):
-    """A change point was detected in a model's outcomes."""
+    """A change point was detected in a model's outcomes, or it no longer says what another model says."""
 
     topic: ClassVar[str] = "drift"
     model_id: str
@@ -108,6 +108,8 @@ class DriftDetected(Struct, frozen=True, kw_only=True):
     """Hit rate before the change, and as of the detection after it."""
     after: float = 0.0
     probability: float = 0.0
+    peer: str | None = None
+    """The model it repeated: ``before`` and ``after`` are then shares of markets on which both said the same."""
 
 
 class EventsMissed(Struct, frozen=True, kw_only=True):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..decoding import check_items
 from ..errors import HandicapperError
 from ..many import checked_messages
 from ..messages import BatchResult, SignalBatch
 from .backend import Pending
-from .groups import NO_ROOM, Slot, forget_value, outcome_of
+from .groups import Slot, forget_value, outcome_of
+from .held import NO_ROOM
 
 if TYPE_CHECKING:
     from .outgoing import Outgoing
@@ -19,6 +20,18 @@ __all__ = ["PIECE_ITEMS", "BatchRun"]
 
 PIECE_ITEMS: Final = 256
 """Items that are decoded and handed on in one turn."""
+
+
+class _Piece(NamedTuple):
+    """Items that are handed on together."""
+
+    order: int
+    """Its place among what the session hands on."""
+    indices: list[int]
+    """Of the items in the batch."""
+    items: list[Any]
+    tries: int = 0
+    """How often these were refused because of what they are for."""
 
 
 class BatchRun(Slot):
@@ -53,25 +66,23 @@ class BatchRun(Slot):
         start = self._next
         self._next = end = min(start + PIECE_ITEMS, len(self._raws))
         self._session.charge(end - start)
-        places: list[int] = []
-        items: list[Any] = []
-        for index, item in enumerate(self._piece(start, end), start):
+        piece = _Piece(self._session.held.place(), [], [])
+        for index, item in enumerate(self._checked(start, end), start):
             if isinstance(item, Exception):
                 forget_value(item)
                 self._session.charge(1)
                 self._results[index] = item
             else:
-                places.append(index)
-                items.append(item)
+                piece.indices.append(index)
+                piece.items.append(item)
         self._under_way += 1
-        place = self._session.held.place()
         if self._msgid is None and self._session.held.active:
-            self._session.held.hold(place, lambda: self._send(place, places, items))
+            self._hold(piece)
         else:
-            self._send(place, places, items)
+            self._send(piece)
         return self._next < len(self._raws)
 
-    def _piece(self, start: int, end: int) -> list[Any]:
+    def _checked(self, start: int, end: int) -> list[Any]:
         """Checked messages, in the place of an invalid one its error."""
         raws, many = self._raws[start:end], self._route.many
         assert many is not None
@@ -86,35 +97,44 @@ class BatchRun(Slot):
                 items.append(error)
         return items
 
-    def _send(self, place: int, places: list[int], items: list[Any]) -> None:
+    def _hold(self, piece: _Piece) -> None:
+        self._session.held.hold(piece.order, lambda: self._send(piece))
+
+    def _send(self, piece: _Piece) -> None:
         service = self._session.service
         backend = service.backend
-        if not items:
-            self._piece_done(place, places, items, [], None)
+        if not piece.items:
+            self._piece_done(piece, [], None)
             return
         try:
             send = backend.process_checked_nowait if self._signals else backend.record_checked_nowait
-            pending = send(items)
+            pending = send(piece.items)
         except Exception as error:  # noqa: BLE001  # whatever it is, the client gets it
-            self._piece_done(place, places, items, [], error)
+            self._piece_done(piece, [], error)
             return
         self._session.held.sent()
-        pending.add_done_callback(lambda done: service.post(self._settled, place, places, items, done))
+        pending.add_done_callback(lambda done: service.post(self._settled, piece, done))
 
-    def _settled(self, place: int, places: list[int], items: list[Any], pending: Pending) -> None:
+    def _settled(self, piece: _Piece, pending: Pending) -> None:
         results, error = outcome_of(pending)
-        self._piece_done(place, places, items, results or [], error)
+        self._piece_done(piece, results or [], error)
         self._session.held.came_back()
 
-    def _piece_done(
-        self, place: int, places: list[int], items: list[Any], results: list[Any], error: BaseException | None
-    ) -> None:
+    def _piece_done(self, piece: _Piece, results: list[Any], error: BaseException | None) -> None:
         if isinstance(error, NO_ROOM) and self._msgid is None:
             # Nobody can be told to come again, so we do.
-            self._session.held.hold(place, lambda: self._send(place, places, items))
+            self._hold(piece)
             return
-        for place, result in zip(places, [error] * len(places) if error else results, strict=True):
-            self._results[place] = result
+        again = _Piece(piece.order, [], [], piece.tries + 1)
+        answers = [error] * len(piece.items) if error else results
+        for index, item, result in zip(piece.indices, piece.items, answers, strict=True):
+            self._results[index] = result
+            if self._msgid is None and self._session.held.waits_for(result, piece.tries):
+                again.indices.append(index)
+                again.items.append(item)
+        if again.items:
+            self._hold(again)
+            return
         self._under_way -= 1
         if not self._under_way and self._next == len(self._raws):
             self._session.settle(self)

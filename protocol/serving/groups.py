@@ -3,8 +3,8 @@
 Each is a :class:`Slot`: slots are answered in the order in which they were taken in, so one that is refused
 at once waits for those before it.
 
-A group that finds the learner full answers its requests BUSY, and keeps its notifications, whose senders
-could not be told (:mod:`.held`).
+What finds the learner, or one of its models, full is answered BUSY if it is a request, and kept if it is a
+notification, whose sender could not be told (:mod:`.held`).
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import BusyError, InvalidValueError, StoreFullError
+from ..errors import InvalidValueError
 from ..messages import MarketResolved, Prediction, Receipt, TradeOutcome
 from .backend import Pending
+from .held import NO_ROOM
 
 if TYPE_CHECKING:
     from .outgoing import Outgoing
 
 __all__ = ["ControlSlot", "InputGroup", "SignalGroup", "Slot", "outcome_of"]
-
-NO_ROOM: Final = (BusyError, StoreFullError)
-"""What passes: notifications are kept meanwhile."""
 
 _RECEIPTS: Final = {Receipt}
 
@@ -60,23 +58,28 @@ class Slot:
 class InputGroup(Slot):
     """Inputs that lie next to each other in what a connection sent."""
 
-    def __init__(self, session: Outgoing, place: int | None = None) -> None:
+    def __init__(self, session: Outgoing, place: int | None = None, tries: int = 0) -> None:
         self._session = session
         self._place = place
         """In the order in which groups are handed on; that of the first attempt, if this is another one."""
+        self._tries = tries
+        """How often these were handed on before, and refused because of what they are for."""
+        self._told = False
+        """Whether there is a notification among them."""
         self.msgids: list[int | None] = []
         self._items: list[Any] = []
         self._size_bytes = 0
         self._refused: dict[int, tuple[BaseException, str]] = {}
         """By place: what is wrong with one that cannot be handed on, and the method it was sent to."""
         self._error: BaseException | None = None
-        self._kept = False
-        """Its notifications are held, to be handed on again."""
+        self._kept: set[int] = set()
+        """Places of notifications that are held, to be handed on again."""
         self._results: list[Any] = []
 
     def add(self, msgid: int | None, item: Any, size_bytes: int) -> None:
         """One more, of a request or (msgid None) of a notification, that came as so many bytes."""
         self._size_bytes += size_bytes
+        self._told |= msgid is None
         self.msgids.append(msgid)
         self._items.append(item)
 
@@ -115,15 +118,30 @@ class InputGroup(Slot):
         session.held.sent()
         pending.add_done_callback(lambda done: session.service.post(self._done, done))
 
-    def _hold_notifications(self) -> None:
+    def _hold(self, places: list[int], tries: int) -> None:
+        if not places:
+            return
         assert self._place is not None
-        kept = type(self)(self._session, self._place)
-        for index, msgid in enumerate(self.msgids):
-            if msgid is None and index not in self._refused:
-                kept.add(None, self._items[index], 0)
-        if kept.msgids:
-            self._session.held.hold(self._place, kept.submit)
-            self._kept = True
+        kept = type(self)(self._session, self._place, tries)
+        for place in places:
+            kept.add(None, self._items[place], 0)
+        self._session.held.hold(self._place, kept.submit)
+        self._kept.update(places)
+
+    def _without_room(self, error: BaseException | None, results: list[Any]) -> None:
+        """Hold the notifications that found no room."""
+        told = [
+            place for place, msgid in enumerate(self.msgids) if msgid is None and place not in self._refused
+        ]
+        if isinstance(error, NO_ROOM):
+            self._hold(told, self._tries)
+        elif error is None:
+            of = iter(results)
+            by_place = {place: next(of) for place in range(len(self.msgids)) if place not in self._refused}
+            held = self._session.held
+            self._hold(
+                [place for place in told if held.waits_for(by_place[place], self._tries)], self._tries + 1
+            )
 
     def _valid(self) -> list[Any]:
         if not self._refused:
@@ -144,8 +162,8 @@ class InputGroup(Slot):
 
     def _settle(self, error: BaseException | None, results: list[Any]) -> None:
         # Held now and not when it is answered: what the connection sent behind it must not go first.
-        if isinstance(error, NO_ROOM):
-            self._hold_notifications()
+        if self._told:
+            self._without_room(error, results)
         self._error, self._results = error, results
         self._session.settle(self)
 
@@ -153,14 +171,9 @@ class InputGroup(Slot):
         """Answer each."""
         session, error = self._session, self._error
         msgids, results = self.msgids, self._results
-        if (
-            error is None
-            and not self._refused
-            and set(map(type, results)) == _RECEIPTS
-            and None not in msgids
-        ):
+        if error is None and not self._refused and set(map(type, results)) == _RECEIPTS and not self._told:
             session.answer_receipts(msgids, results)
-        elif error is None and not self._refused:
+        elif error is None and not self._refused and not self._kept:
             for msgid, item, result in zip(msgids, self._items, results, strict=True):
                 if isinstance(result, BaseException):
                     session.answer_error(msgid, result, self._method_of(item), item)
@@ -177,7 +190,7 @@ class InputGroup(Slot):
                 session.answer_error(msgid, *self._refused[index], item)
                 continue
             result = error or next(results)
-            if msgid is None and result is error and self._kept:
+            if index in self._kept:
                 continue
             if isinstance(result, BaseException):
                 session.answer_error(msgid, result, self._method_of(item), item)

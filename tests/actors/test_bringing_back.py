@@ -180,10 +180,12 @@ def test_a_thousand_letters_survive_a_kill_in_the_middle(open_learner: Open) -> 
     learner.record_outcome(told(0))
     count = 1_000
     with raising_fold(times=1) as raised:
+        cell = learner._engine.roster.refs["bad"].cell
+        eventually(lambda: cell.at_rest)
         with held(learner._engine.roster.refs["bad"]):
             for n in range(1, count):
                 assert learner.record_outcome(told(n, poisonous=n == count // 2)).scored == 1
-            assert len(learner._engine.roster.refs["bad"].cell) == count - 1
+            assert len(cell) == count - 1
         assert learner.report("bad").n == count
     assert len(raised) == 1 and learner.statistics().restarts == 1
     reference.record_outcomes(told(n, poisonous=n == count // 2) for n in range(count))

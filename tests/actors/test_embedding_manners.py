@@ -97,17 +97,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
     source.mkdir()
     for name in ("actors", "protocol", "config", "bin"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "setup.py", "README.md"):
         shutil.copy(ROOT / name, source / name)
     out = tmp_path_factory.mktemp("wheel")
     done = subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)],
+        # Cython may be missing: a wheel is complete without anything compiled.
+        [
+            *(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--skip-dependency-check"),
+            *("--outdir", str(out), str(source)),
+        ],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-    if done.returncode and "Unmet dependencies" in done.stdout + done.stderr:
+    if done.returncode and "Cannot import 'setuptools" in done.stdout + done.stderr:
         pytest.skip("the build backend is not installed, and this test uses no network")
     assert done.returncode == 0, done.stdout + done.stderr
     with zipfile.ZipFile(next(out.glob("*.whl"))) as archive:

@@ -13,7 +13,7 @@ import pykka
 import pytest
 
 from handicapper.actors import Learner
-from handicapper.protocol.errors import BusyError, ClosedError, StateError, StateLockedError
+from handicapper.protocol.errors import BusyError, ClosedError, SettingsError, StateError, StateLockedError
 
 from .helpers import DEADLINE_SECONDS, outcome, prediction, resolution, small_settings, teach
 
@@ -223,3 +223,12 @@ def test_message_refused_outside_is_kept_among_the_dead_letters(learner: Learner
     assert (letter.recipient, letter.reason) == ("server/record_outcome", "BUSY full; retry after 50 ms")
     assert "p1" in letter.message
     assert learner.statistics().dead_letters == 1
+
+
+def test_directory_made_with_another_table_is_refused_with_what_to_set(open_learner: Open) -> None:
+    open_learner().close()
+    with pytest.raises(
+        SettingsError,
+        match=r'db_table was "other", but .* was made with "model_learning_stats"; set it to "mo',
+    ):
+        open_learner(settings=small_settings({"db_table": "other"}))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from handicapper.actors import Learner
+from handicapper.actors.runtime.clock import ManualClock
 from handicapper.config import Thresholds
 from handicapper.protocol.errors import BatchError, ConflictError, PredictedAfterResolutionError
 from handicapper.protocol.messages import SignalDecision
@@ -184,3 +185,41 @@ def test_signals_that_wait_together_share_one_commit(learner: Learner) -> None:
     seqs = [reply.get(DEADLINE_SECONDS).seq for reply in replies]
     assert seqs == sorted(seqs)
     assert learner.statistics().commits == commits + 1
+
+
+def test_signals_with_one_id_in_a_batch_become_what_they_would_one_by_one(open_learner: Open) -> None:
+    """The second is told that it contradicts the first, whatever else is wrong with it."""
+    late, far = T0 + 10 * HOUR, 4_000_000_000 * 10**9
+    signals = [
+        prediction(1),
+        prediction(1, predicted_at=late),
+        prediction(1, predicted_at=far),
+        prediction(1, confidence=0.9),
+        prediction(2, predicted_at=late),
+        prediction(2),
+        prediction(2, "other"),
+        prediction(1),
+        prediction(3, predicted_at=far),
+        prediction(3),
+        prediction(4, confidence=0.55),
+        prediction(4, confidence=0.55),
+    ]
+
+    def prepared(name: str) -> Learner:
+        learner = open_learner(name, clock=ManualClock(T0 + 20 * HOUR))
+        learner.resolve_markets([resolution(1), resolution(2)])
+        return learner
+
+    together = prepared("together").process_signals_nowait(signals).get(DEADLINE_SECONDS)
+    alone = prepared("alone")
+    singly = [alone.process_signals_nowait([signal]).get(DEADLINE_SECONDS)[0] for signal in signals]
+    codes = [getattr(each, "code", "") for each in together]
+    assert codes == [
+        "", "CONFLICT", "CONFLICT", "CONFLICT", "PREDICTED_AFTER_RESOLUTION", "", "CONFLICT", "", "INVALID_VALUE",
+        "", "", "",
+    ]  # fmt: skip
+    for each, single in zip(together, singly, strict=True):
+        if isinstance(each, SignalDecision):
+            assert (each.seq, each.duplicate, each.reason) == (single.seq, single.duplicate, single.reason)
+        else:
+            assert str(each) == str(single)

@@ -51,7 +51,10 @@ def test_router_that_raises_accepts_nothing_more_says_why_and_answers_questions(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Book, "apply", breaking("the router broke"))
-        with pytest.raises(RuntimeFaultError, match=r"the router broke.*open the state directory again"):
+        with pytest.raises(
+            RuntimeFaultError,
+            match=r"failed: RuntimeError: the router broke; .*open the state directory again",
+        ):
             learner.record_prediction(prediction(50, "new"))
     for refused in (
         lambda: learner.record_outcome(outcome(60)),

@@ -15,6 +15,7 @@ from handicapper.actors.records import encode
 from handicapper.actors.runtime.clock import ManualClock
 from handicapper.actors.state import pool_state
 from handicapper.actors.state.pool_row import POOL_ID
+from handicapper.actors.watching import DriftDetected
 from handicapper.config import Settings, Supervision, Weights
 from handicapper.protocol.errors import InvalidValueError, UnknownMarketError
 from handicapper.protocol.messages import Forecast, Prediction
@@ -305,3 +306,44 @@ def test_pool_that_is_given_up_costs_no_model_anything_and_is_brought_back_by_na
         assert learner.pool().n == 30
         assert learner.statistics().models_failed == ()
         assert learner.verify().ok
+
+
+# --------------------------------------------------------------------- repeats
+
+
+def say_the_same(learner: Learner, markets: range, confidence: float | None = None) -> None:
+    """``good`` and ``twin`` say the same; with a confidence, ``twin`` says that."""
+    for market in markets:
+        stated = 0.5 + (market * 37 % 50) / 100
+        record(learner, market, good=stated, twin=stated if confidence is None else confidence)
+        learner.resolve_market(market_id=f"k{market}", winner="YES", resolved_at=T0 + market * HOUR + 1)
+
+
+def test_end_of_a_repetition_is_told_once_and_not_again_after_a_restart(tmp_path: Path) -> None:
+    told: list[Any] = []
+
+    def listen(event: Any) -> None:
+        if isinstance(event, DriftDetected):
+            told.append(event)
+
+    with open_at(tmp_path / "state") as learner:
+        learner.watch(listen)
+        say_the_same(learner, range(200))
+        assert {share.model_id: share.repeats for share in learner.pool().shares} == {
+            "good": None,
+            "twin": "good",
+        }
+        say_the_same(learner, range(200, 220), 0.3)
+        (ended,) = learner.pool().repeats_ended
+        (event,) = told
+        assert (event.model_id, event.peer, event.changed_at) == ("twin", "good", T0 + 200 * HOUR + 1)
+        assert (ended.model_id, ended.peer, ended.changed_at) == ("twin", "good", event.changed_at)
+        # A correction of the past does not tell it again.
+        learner.resolve_market(market_id="k215", winner="NO", revision=1, resolved_at=T0 + 215 * HOUR + 1)
+        assert learner.pool().repeats_ended == (ended,)
+    with open_at(tmp_path / "state") as learner:
+        learner.watch(listen)
+        assert learner.pool().repeats_ended == (ended,)
+        say_the_same(learner, range(220, 230), 0.3)
+        assert learner.verify().ok
+    assert told == [event]

@@ -131,6 +131,30 @@ def test_bench_runs_the_benchmarks_only(checkout):
     assert calls[-1] == "pytest -m bench tests/bench -k gather"
 
 
+def test_bench_measures_a_wheel_and_builds_it_again_when_a_source_is_newer(checkout):
+    for name in ("setup.py", "actors/fold.py", "protocol/many.py", "config/settings.py"):
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).write_text("")
+        os.utime(checkout / name, (1, 1))
+    _, calls = run(checkout, "bench")
+    assert installs(calls) == ["python -m pip install --quiet --disable-pip-version-check .[dev]"]
+    _, again = run(checkout, "bench")
+    assert installs(again) == []
+    later = (checkout / ".venv" / ".handicapper-dev-wheel").stat().st_mtime + 10
+    os.utime(checkout / "actors" / "fold.py", (later, later))
+    _, edited = run(checkout, "bench")
+    assert len(installs(edited)) == 1
+
+
+def test_tests_after_a_benchmark_run_the_sources_again(checkout):
+    run(checkout, "test")
+    run(checkout, "bench")
+    _, calls = run(checkout, "test")
+    assert installs(calls) == ["python -m pip install --quiet --disable-pip-version-check -e .[dev]"]
+    run(checkout, "run")
+    assert installs(run(checkout, "test")[1]) == []
+
+
 def test_an_old_python_is_refused_before_anything_is_made(checkout):
     code, calls = run(checkout, "run", fails="stubpython")
     assert code == 69

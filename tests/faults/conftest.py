@@ -17,7 +17,7 @@ import pytest
 
 from .images import Image, make_image
 
-collect_ignore = ["disk_jobs.py", "fork_server.py", "jobs.py", "traced_jobs.py"]
+collect_ignore = ["backup_jobs.py", "disk_jobs.py", "fork_server.py", "jobs.py", "traced_jobs.py"]
 """Scripts of the forked processes: they import one another by plain name."""
 
 DEADLINE_SECONDS = 60.0

@@ -40,9 +40,10 @@ def serve(jobs: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    from backup_jobs import BACKUP_JOBS
     from disk_jobs import DISK_JOBS
     from jobs import JOBS
     from traced_jobs import TRACED_JOBS
 
     emit(ready=True)
-    serve(JOBS | DISK_JOBS | TRACED_JOBS)
+    serve(JOBS | BACKUP_JOBS | DISK_JOBS | TRACED_JOBS)

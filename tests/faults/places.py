@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,8 +59,12 @@ def inject(name: str, what: str, path: Path) -> list[str]:
 
 def choose(counts: dict[str, int], name: str, chance: random.Random) -> list[int]:
     """Which of the calls with a name are tried: every one on demand, else the last and some more."""
-    count = counts[name]
-    if ALL or count <= 2:
-        return list(range(1, count + 1))
-    between = chance.sample(range(2, count), min(count - 2, 2 if name in FREQUENT else 1))
-    return [*sorted(between), count]
+    return choose_of(range(1, counts[name] + 1), name, chance)
+
+
+def choose_of(places: Sequence[int], name: str, chance: random.Random) -> list[int]:
+    """The same of calls whose places are given."""
+    if ALL or len(places) <= 2:
+        return list(places)
+    between = chance.sample(places[1:-1], min(len(places) - 2, 2 if name in FREQUENT else 1))
+    return [*sorted(between), places[-1]]

@@ -115,6 +115,22 @@ def counts_by_thread(log: Path, names: Iterable[str], directory: str) -> dict[st
     return {name: max([n for (of, _), n in counted.items() if of == name], default=0) for name in names}
 
 
+def places_by_thread(log: Path, names: Iterable[str], directory: str) -> dict[str, list[int]]:
+    """Which of the calls of each name are on something in a directory, counting all that their thread makes.
+
+    Of the thread that makes most of them.
+    """
+    made: dict[tuple[str, str], int] = {}
+    places: dict[str, dict[str, list[int]]] = {name: {"": []} for name in names}
+    for line in log.read_text().splitlines():
+        call = _CALL.match(line)
+        if call is not None and call[2] in places:
+            made[call[2], call[1]] = made.get((call[2], call[1]), 0) + 1
+            if directory in line:
+                places[call[2]].setdefault(call[1], []).append(made[call[2], call[1]])
+    return {name: max(of_threads.values(), key=len) for name, of_threads in places.items()}
+
+
 def _calls_below(log: Path, directory: str) -> Iterator[tuple[str, str]]:
     for line in log.read_text().splitlines():
         call = _CALL.match(line)

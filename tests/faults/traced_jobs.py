@@ -31,8 +31,8 @@ CALLS_PER_LIFE = 10_000
 """Numbers of calls set apart for one life of a learner."""
 
 
-def attach(options: list[str]) -> None:
-    """Have strace trace this process; it follows every thread."""
+def attach(options: list[str]) -> subprocess.Popen[str]:
+    """Have strace trace this process; it follows every thread, until it is terminated."""
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
     command = ["strace", "-f", *options, "-p", str(os.getpid())]
     tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -40,6 +40,7 @@ def attach(options: list[str]) -> None:
     said = tracer.stderr.readline()
     if "attached" not in said:
         raise RuntimeError(f"strace did not attach: {said}")
+    return tracer
 
 
 def make_small() -> None:

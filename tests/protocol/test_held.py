@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from handicapper.protocol.errors import BusyError
 from handicapper.protocol.limits import WireLimits
 from handicapper.protocol.messages import Receipt
+from handicapper.protocol.serving.held import HOLD_SECONDS, RETRY_SECONDS, TRIES_MAX
 
 from .daemon import serving
 from .fuzz_harness import Done, Harness, MemoryBackend
@@ -20,6 +21,8 @@ from .inputs import outcome, prediction
 from .wire import Refused, eventually, notification, request
 
 FULL = BusyError("full, for the test", 1)
+MODEL_FULL = BusyError("the mailbox of one model is full, for the test", 200)
+BOOK_FULL = BusyError("the book is full, for the test", 60_000)
 
 
 class Group:
@@ -39,6 +42,12 @@ class Group:
 
     def refuse(self) -> None:
         self._come(Done(error=FULL))
+
+    def refuse_some(self, names: Iterable[str], error: BusyError = MODEL_FULL) -> None:
+        """Others are recorded: these are for a model that is full."""
+        refused = set(names)
+        self._backend.recorded += [name for name in self.names if name not in refused]
+        self._come(Done([error if name in refused else Receipt(seq=1) for name in self.names]))
 
     def _come(self, done: Done) -> None:
         self._backend.under_way.remove(self)
@@ -101,11 +110,20 @@ class Connection:
         self.first().refuse()
         self.settle()
 
-    def time_passes(self) -> None:
-        timers, self.harness.timers[:] = list(self.harness.timers), []
-        for timer in timers:
+    def refuse_some(self, *names: str, error: BusyError = MODEL_FULL) -> None:
+        self.first().refuse_some(names, error)
+        self.settle()
+
+    def time_passes(self, seconds: float = RETRY_SECONDS) -> None:
+        timers = self.harness.timers
+        due = [timer for timer in timers if timer.seconds <= seconds]
+        timers[:] = [timer for timer in timers if timer.seconds > seconds]
+        for timer in due:
             timer.fire()
         self.settle()
+
+    def letters(self) -> list[tuple[str, str]]:
+        return [(to, str(error)) for to, error in self.learner.letters]
 
     def under_way(self) -> list[list[str]]:
         return [group.names for group in self.learner.under_way]
@@ -258,8 +276,103 @@ def test_what_is_held_of_a_connection_that_is_gone_is_recorded(connection: Conne
     assert connection.learner.recorded == ["a"]
 
 
+def test_one_for_a_full_model_is_tried_again_and_what_came_behind_it_waits(connection: Connection) -> None:
+    connection.send(told("a") + told("full") + told("b"))
+    connection.refuse_some("full")
+    connection.send(told("c"))
+    assert connection.under_way() == [], "c waits"
+    connection.time_passes()
+    assert connection.under_way() == [["full"]], "and nothing else is sent twice"
+    connection.refuse_some("full")
+    connection.time_passes()
+    connection.accept()
+    connection.turn()
+    connection.accept()
+    assert connection.learner.recorded == ["a", "b", "full", "c"]
+    assert connection.letters() == []
+
+
+def test_requests_for_a_full_model_are_told_busy_and_only_its_notifications_are_kept(
+    connection: Connection,
+) -> None:
+    connection.send(request(1, "record_outcome", outcome(prediction_id="r")) + told("n") + told("other"))
+    connection.refuse_some("r", "n")
+    ((_, msgid, (_, text), _),) = connection.harness.messages()
+    assert (msgid, text.split()[0]) == (1, "BUSY")
+    connection.time_passes()
+    assert connection.under_way() == [["n"]]
+
+
+def wait_in_vain(connection: Connection, *names: str) -> None:
+    """Refuse what is held as often as it is tried."""
+    for _ in range(TRIES_MAX):
+        assert connection.letters() == []
+        connection.time_passes()
+        assert connection.under_way() == [list(names)]
+        connection.refuse_some(*names)
+
+
+@pytest.mark.parametrize("kind", ["outcomes", "signals", "batch"])
+def test_model_that_stays_full_costs_its_own_a_dead_letter_and_the_others_a_while(
+    connection: Connection, kind: str
+) -> None:
+    def send(*names: str) -> None:
+        if kind == "batch":
+            items = [outcome(prediction_id=name) for name in names]
+            connection.send(notification("record_outcome_batch", [items]))
+        else:
+            connection.send(b"".join((told if kind == "outcomes" else signal)(name) for name in names))
+
+    method = {"outcomes": "record_outcome", "signals": "process_signal", "batch": "record_outcome_batch"}[
+        kind
+    ]
+    letter = (f"server/{method}", str(MODEL_FULL))
+    send("a", "full", "full too")
+    connection.refuse_some("full", "full too")
+    send("b")
+    wait_in_vain(connection, "full", "full too")
+    assert connection.letters() == [letter] * 2, "each with the reason"
+    connection.turn()
+    assert connection.under_way() == [["b"]]
+    connection.accept()
+    send("full again", "c")
+    connection.refuse_some("full again")
+    assert connection.letters() == [letter] * 3, "at once: the others have waited for it"
+    send("d")
+    connection.accept()
+    connection.time_passes(HOLD_SECONDS)
+    send("full at last")
+    connection.refuse_some("full at last")
+    connection.time_passes()
+    connection.accept()
+    assert connection.learner.recorded == ["a", "b", "c", "d", "full at last"]
+    assert len(connection.letters()) == 3
+    assert connection.harness.service.in_flight == 0
+
+
+def test_full_book_is_not_waited_for_because_what_comes_behind_may_make_room(connection: Connection) -> None:
+    connection.send(told("too many"))
+    connection.refuse_some("too many", error=BOOK_FULL)
+    assert connection.letters() == [("server/record_outcome", str(BOOK_FULL))]
+    connection.send(told("makes room"))
+    connection.accept()
+    assert connection.learner.recorded == ["makes room"]
+
+
+def test_learner_that_is_full_is_waited_for_as_long_as_it_takes(connection: Connection) -> None:
+    """Nothing of the connection's could get through: it has nothing to gain from a dead letter."""
+    connection.send(told("a"))
+    connection.refuse()
+    for _ in range(3 * TRIES_MAX):
+        connection.time_passes()
+        connection.refuse()
+    connection.time_passes()
+    connection.accept()
+    assert (connection.learner.recorded, connection.letters()) == (["a"], [])
+
+
 STEPS = st.lists(
-    st.sampled_from(["send", "send", "accept", "refuse", "full", "room", "time", "turn"]), max_size=60
+    st.sampled_from(["send", "send", "accept", "refuse", "some", "full", "room", "time", "turn"]), max_size=60
 )
 
 
@@ -284,9 +397,15 @@ def test_none_is_lost_and_only_what_was_under_way_overtakes(steps: list[str]) ->
             connection.accept()
         elif learner.under_way:
             first, *others = connection.under_way()
-            for name in first:
-                may_overtake.setdefault(name, {other for names in others for other in names})
-            connection.refuse()
+            refused = first[::2] if kind == "some" else first
+            # Those recorded of its own group, too: they are for other models.
+            behind = {other for names in ([*first], *others) for other in names}
+            for name in refused:
+                may_overtake.setdefault(name, behind)
+            if kind == "some":
+                connection.refuse_some(*refused)
+            else:
+                connection.refuse()
 
     for kind in steps:
         step(kind)

@@ -90,7 +90,7 @@ def test_params_of_a_model_never_seen_are_nil(wire: Wire, model: str) -> None:
     assert wire.call("get_adaptive_params", {"model_id": model}) is None
     wire.call("record_outcome", outcome(0, model))
     params = wire.call("get_adaptive_params", [model])
-    assert params.keys() == {"confidence_threshold", "weight", "ema_accuracy", "adapted"}
+    assert params.keys() == {"confidence_threshold", "weight", "ema_accuracy", "adapted", "calibration_map"}
     batch = wire.call("get_adaptive_params_batch", {"model_ids": [model, "never seen", model]})
     assert batch == [params, None, params]
     assert wire.call("get_adaptive_params", [model, T0]) == params

@@ -23,7 +23,7 @@ from handicapper.actors.state.model_state import ModelState
 from handicapper.actors.state.pool_row import POOL_ID
 from handicapper.actors.state.views import decide_gate
 from handicapper.protocol.errors import HandicapperError, StoreFailedError
-from handicapper.protocol.messages import Input, Receipt, SignalDecision, TradeOutcome
+from handicapper.protocol.messages import Input, Receipt, SignalDecision
 
 from ..state.ledger import Answer, lesson_of
 from ..state.samples import state_bytes
@@ -270,10 +270,7 @@ class Oracle:
         assert not settled, f"settled, saved and still in memory: {settled}"
 
     def repeats(self, count_max: int, random: Random) -> list[Any]:
-        """Acknowledged inputs to be sent again: each is due its number again.
-
-        But for an outcome that only added a P&L: it gets that of the outcome it was added to.
-        """
+        """Acknowledged inputs to be sent again: each is due its number again."""
         known = [each for each in self.acknowledged if isinstance(each[0], Input)]
         chosen = random.sample(known, min(count_max, len(known)))
         for item, seq in chosen:
@@ -281,5 +278,5 @@ class Oracle:
             counted = not (isinstance(due, Answer) and due.duplicate)
             self.figures.double += counted
             assert isinstance(due, Answer) and not counted, f"{item} would be counted twice"
-            assert due.seq == seq or (isinstance(item, TradeOutcome) and due.seq < seq), (item, seq, due)
+            assert due.seq == seq, (item, seq, due)
         return [item for item, _ in chosen]

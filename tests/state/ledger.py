@@ -50,6 +50,8 @@ class Ledger:
         self.predictions: dict[str, tuple[int, Prediction, bool]] = {}
         """id → (seq, prediction, refused by the gate)."""
         self.outcomes: dict[str, tuple[int, TradeOutcome]] = {}
+        self.pnl_added: dict[str, int] = {}
+        """By prediction: number of the outcome that only added a P&L."""
         self.rulings: dict[str, dict[tuple[int, int], tuple[int, MarketResolved]]] = {}
         self.lessons: dict[str, Lesson] = {}
         """Of every settled prediction."""
@@ -112,7 +114,8 @@ class Ledger:
             if known.pnl is not None and o.pnl not in (None, known.pnl):
                 raise RefusedError("CONFLICT")
             if o.pnl is None or known.pnl is not None:
-                return Answer(seq, duplicate=True)
+                added = self.pnl_added.get(pid, seq) if o.pnl is not None else seq
+                return Answer(added, duplicate=True)
             # Only what was missing is added: it keeps its date and its confidence.
             merged = TradeOutcome(
                 prediction_id=pid, model_id=known.model_id, predicted_outcome=known.predicted_outcome,
@@ -120,7 +123,8 @@ class Ledger:
                 confidence=known.confidence, pnl=o.pnl,
             )  # fmt: skip
             self.outcomes[pid] = seq, merged
-            return self._settle(self.next(), [pid], self._market_of(pid))
+            self.pnl_added[pid] = self.next()
+            return self._settle(self.pnl_added[pid], [pid], self._market_of(pid))
         if pid in self.predictions:
             p = self.predictions[pid][1]
             self._one_story(p, o)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handicapper.actors.records import encode
+from handicapper.actors.records import decode_market, encode, seal
 from handicapper.actors.state.book import Book
 from handicapper.actors.state.entries import ExpirePredictions, ResetModel, RulesInForce
 from handicapper.actors.state.intake import Intake
@@ -21,6 +21,8 @@ from handicapper.protocol.errors import (
 )
 
 from .samples import HOUR, T0, gate, outcome, prediction, priced, resolved, rules
+
+KEY = b"12345678"
 
 
 def intake_of(*items: Any, learn_on: str = "final", **limits: int) -> Intake:
@@ -198,6 +200,24 @@ def test_second_trade_outcome_adds_its_pnl_and_changes_nothing_else() -> None:
     assert (row(intake).at_ns, row(intake).confidence, row(intake).pnl) == (T0 + HOUR, 0.75, Decimal("2.5"))
     refused(intake, outcome("p1", pnl=Decimal("2.6")), ConflictError)
     assert intake.accept(outcome("p1")).duplicate
+
+
+@pytest.mark.parametrize("known", [[], [prediction("p1")], [prediction("p1"), resolved()]], ids=len)
+def test_repeat_of_an_outcome_is_answered_with_the_input_that_was_recorded_for_it(known: list[Any]) -> None:
+    intake = intake_of(*known)
+    first = intake.accept(outcome("p1"))
+    added = intake.accept(outcome("p1", pnl=Decimal("2.5")))
+    assert added.seq == first.seq + 1
+    market = decode_market(KEY, seal(KEY, encode(intake.book.market_of("p1"))))
+    assert market.tickets["p1"].pnl_seq == added.seq, "kept on disk, too"
+    assert [intake.accept(outcome("p1", pnl=pnl)).seq for pnl in (None, Decimal("2.5"))] == [
+        first.seq,
+        added.seq,
+    ]
+    intake = intake_of(*known, outcome("p1", pnl=Decimal("2.5")))
+    assert [intake.accept(outcome("p1", pnl=pnl)).seq for pnl in (None, Decimal("2.5"))] == [
+        intake.book.seq
+    ] * 2
 
 
 def test_loose_market_that_merged_while_a_save_failed_is_not_saved_again() -> None:

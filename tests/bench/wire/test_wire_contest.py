@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .contest import ARRAYS, MAPS, contest
+from .contest import ARRAYS, MAPS, Contest, contest
 from .outcomes import outcomes
 from .selection import OURS, measure_selection
 from .window import Run
 
 
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
+    """Started once: they count on from one depth to the next."""
+    with contest(tmp_path_factory.mktemp("contest")) as found:
+        yield found
+
+
 @pytest.mark.parametrize("depth", [1, 16, 256])
-def test_every_contestant_acknowledges_and_counts_every_outcome(tmp_path: Path, depth: int) -> None:
-    with contest(tmp_path) as found:
-        runs = found.measure(depth, count=300, slow_count=20, rounds=2)
-        assert {ARRAYS, MAPS} <= runs.keys()
-        for done in runs.values():
-            assert [sum(count for _, count in run.latencies) for run in done] == [
-                run.requests for run in done
-            ]
-        found.check_counts()
+def test_every_contestant_acknowledges_and_counts_every_outcome(servers: Contest, depth: int) -> None:
+    runs = servers.measure(depth, count=300, slow_count=20, rounds=2)
+    assert {ARRAYS, MAPS} <= runs.keys()
+    for done in runs.values():
+        assert [sum(count for _, count in run.latencies) for run in done] == [run.requests for run in done]
+    servers.check_counts()
 
 
 def test_a_selection_over_the_wire_ranks_every_model(tmp_path: Path) -> None:

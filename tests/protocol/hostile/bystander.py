@@ -20,7 +20,7 @@ T0 = 1_700_000_000_000_000_000
 PACE_SECONDS = 0.002
 """Between two rounds, so that there is a processor left for the attack."""
 ROUNDS_PER_RESOLUTION = 4
-PARAMS = {"confidence_threshold", "weight", "ema_accuracy", "adapted"}
+PARAMS = {"confidence_threshold", "weight", "ema_accuracy", "adapted", "calibration_map"}
 
 
 class Bystander:
