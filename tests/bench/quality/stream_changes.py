@@ -1,4 +1,5 @@
-"""Changes of hit rates on the real streams, as each model's filter tells of them."""
+"""Changes of hit rates on the real streams, as each model's filter tells of them, and models that no longer say the
+same, as the pool does."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from handicapper.actors.learning.changepoint import ChangePointFilter
+from handicapper.actors.state.repeating import Ended, Repeats, follow_repeats
 
 from .real_streams import SECOND_NS, Stream
 
@@ -27,10 +29,9 @@ def changes_of(stream: Stream) -> list[dict[str, Any]]:
             hit = float(label == event.actual)
             change = filters.setdefault(model, ChangePointFilter()).add(hit, event.resolved_at)
             if change is not None:
-                day = datetime.fromtimestamp(change.at_ns // SECOND_NS, tz=UTC).date().isoformat()
                 told.setdefault(model, []).append(
                     {
-                        "day": day,
+                        "day": _day(change.at_ns),
                         "before": change.before,
                         "after": change.after,
                         "probability": change.probability,
@@ -46,3 +47,28 @@ def changes_of(stream: Stream) -> list[dict[str, Any]]:
         }
         for model in sorted(outcomes)
     ]
+
+
+def ends_of(stream: Stream) -> list[dict[str, Any]]:
+    """A row whenever a model that had said what another says was told to do so no longer."""
+    repeats: dict[str, Repeats] = {}
+    ended: tuple[Ended, ...] = ()
+    for resolves, i in stream.in_order():
+        if resolves:
+            event = stream.events[i]
+            ended = follow_repeats(repeats, ended, event.forecasts, event.resolved_at)
+    return [
+        {
+            "stream": stream.name,
+            "model": end.model_id,
+            "peer": end.peer,
+            "day": _day(end.change.at_ns),
+            "told": _day(end.change.detected_ns),
+            "probability": end.change.probability,
+        }
+        for end in ended
+    ]
+
+
+def _day(at_ns: int) -> str:
+    return datetime.fromtimestamp(at_ns // SECOND_NS, tz=UTC).date().isoformat()

@@ -57,6 +57,15 @@ def changes_table(changes: Rows) -> str:
     return "\n".join(lines)
 
 
+def ends_table(ends: Rows) -> str:
+    """A row an end: a model that no longer says what another says."""
+    lines = ["| stream | model | said the same as | until | told of on |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {row['stream']} | {row['model']} | {row['peer']} | {row['day']} | {row['told']} |" for row in ends
+    ]
+    return "\n".join(lines)
+
+
 def aims_table(results: dict[str, Rows]) -> str:
     """Each aim, what was measured, and whether that is enough."""
     lines = ["| stream | aim | handicapper | |", "|---|---|---|---|"]
@@ -75,13 +84,14 @@ def aims_table(results: dict[str, Rows]) -> str:
             words = f"pool's Brier, all labels, at most that of {EQUAL}: {equal:.6f}"
             lines.append(f"| {stream} | {words} | {row['brier_all']:.6f} | {said} |")
     stream, model, year = CHANGED
-    for row in results["changes"]:
-        if (row["stream"], row["model"]) == (stream, model):
-            found = any(change["day"].startswith(year) for change in row["changes"])
-            said = "reached" if found else "not reached"
-            lines.append(
-                f"| {stream} | the change of {model} in {year} told of | {row['count']} changes | {said} |"
-            )
+    if stream in whole:
+        ends = [row["day"] for row in results["ends"] if (row["stream"], row["model"]) == (stream, model)]
+        found = len(ends) == 1 and ends[0].startswith(year)
+        said = "reached" if found else "not reached"
+        told = ", ".join(ends) or "none"
+        lines.append(
+            f"| {stream} | the change of {model} in {year} told of, and no other | {told} | {said} |"
+        )
     return "\n".join(lines)
 
 
@@ -96,5 +106,7 @@ def document(results: dict[str, Rows]) -> str:
         seasons_table(results["seasons"]),
         "**Changes of a model's hit rate** that its change-point filter told of.",
         changes_table(results["changes"]),
+        "**Models that no longer say what another says**, as the pool tells of them.",
+        ends_table(results["ends"]),
     ]
     return "\n\n".join(parts)

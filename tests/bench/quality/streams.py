@@ -23,7 +23,7 @@ from .documents import write_block
 from .forecasters import EqualWeights, Feeding, Fixed, FollowTheLeader, Forecaster, Hedge, Pool, Window
 from .real_streams import DATA, FILES, Event, Stream, load, season
 from .river_weights import RiverWeights
-from .stream_changes import changes_of
+from .stream_changes import changes_of, ends_of
 from .stream_tables import EQUAL, POOL, document
 
 ETAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -193,14 +193,15 @@ def run(
     events_max: int | None = None,
     libraries: bool = False,
 ) -> dict[str, list[dict[str, Any]]]:
-    """``figures``, ``seasons`` and ``changes`` of the streams named, as rows for JSON and tables."""
-    results: dict[str, list[dict[str, Any]]] = {"figures": [], "seasons": [], "changes": []}
+    """``figures``, ``seasons``, ``changes`` and ``ends`` of the streams named, as rows for JSON and tables."""
+    results: dict[str, list[dict[str, Any]]] = {"figures": [], "seasons": [], "changes": [], "ends": []}
     for name in names:
         stream = load(name, events_max)
         scores = run_stream(stream, progress, libraries)
         results["figures"] += figures(stream, scores)
         results["seasons"] += seasons(stream, scores)
         results["changes"] += changes_of(stream)
+        results["ends"] += ends_of(stream)
     return results
 
 
