@@ -10,26 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import pykka
-from pykka._envelope import Envelope
-
 from ..config import LearningRules
-from ..protocol.errors import BusyError, HandicapperError, reason_of
+from ..protocol.errors import HandicapperError
 from ..protocol.messages import Prediction, SignalDecision
 from .model import AskGate, Signal
 from .pooling_weights import relative_weights
-from .roster import ModelRef, Roster
-from .runtime.cell import NOT_IDLE
-from .runtime.future import LeanFuture
+from .prompt import ask_promptly
+from .roster import Roster
 from .state import views
 from .state.entries import Gate
 from .state.intake import Intake
 from .state.model_state import ModelState
 
-__all__ = ["GATE_SECONDS_MAX", "decide_signals"]
-
-GATE_SECONDS_MAX = 0.25
-"""How long a model may take to get to its signals; the router, and so everybody, waits for it."""
+__all__ = ["decide_signals"]
 
 SignalResult = SignalDecision | HandicapperError
 
@@ -87,7 +80,7 @@ def _gates_of(
         blank = ModelState(model_id, rules)
         return [views.decide_gate(blank, *signal, weights) for signal in signals]
     if model_id not in roster.failed:
-        gates = _ask(ref, AskGate(signals, weights), model_id, roster)
+        gates = ask_promptly(ref, AskGate(signals, weights), model_id, roster)
         if gates is not None:
             return gates
     if model_id in roster.failed:
@@ -97,30 +90,3 @@ def _gates_of(
             "not_answering" if model_id in roster.unanswered or model_id in roster.stuck else "restarting"
         )
     return [views.refuse(reason, views.initial_params(rules), 0)] * len(signals)
-
-
-def _ask(ref: ModelRef, question: AskGate, model_id: str, roster: Roster) -> list[Gate] | None:
-    """The model's answer; None if it cannot give one now. It is waited for once until it has caught up."""
-    cell, unanswered = ref.cell, roster.unanswered
-    if unanswered and (late := unanswered.get(model_id)) is not None:
-        if not late.is_set():
-            return None
-        del unanswered[model_id]
-    try:
-        answer = cell.ask_idle(question)
-        if answer is not NOT_IDLE:
-            return answer
-        if cell.failure is not None or cell.suspended or cell.closed:
-            return None
-        future: LeanFuture[list[Gate]] = LeanFuture(cell)
-        cell.put(Envelope(question, future))
-        try:
-            return future.get(timeout=GATE_SECONDS_MAX)
-        except pykka.Timeout:
-            unanswered[model_id] = future
-            return None
-    except (pykka.ActorDeadError, BusyError):
-        return None
-    except Exception as error:  # noqa: BLE001  # one model's fault must not become the router's
-        cell.scheduler.dead_letters.add(cell.name, f"raised {reason_of(error)}", question, 1)
-        return None

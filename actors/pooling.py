@@ -20,10 +20,9 @@ from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
 from .model import AskView
 from .questions import event_time, model_failed
-from .requests import AfterInputs
 from .runtime.cell import NOT_IDLE
 from .state import pool_views
-from .state.pool_row import POOL_ID, forecasts_of
+from .state.pool_row import POOL_CELLS_MAX, POOL_ID, cells_of, forecasts_of
 from .state.pool_state import PoolState
 
 __all__ = ["FORECASTS_MAX", "Pooling"]
@@ -56,7 +55,8 @@ class Pooling:
 
         Raises:
             UnknownMarketError: nobody has forecast that market.
-            InvalidValueError: neither a market nor predictions were given, or both, or a wrong one.
+            InvalidValueError: neither a market nor predictions were given, or both, or a wrong one; or there are too
+                many models times outcomes.
 
         """
         asked = self.combine_nowait(market_id, predictions=predictions, outcomes=outcomes, as_of=as_of)
@@ -83,18 +83,22 @@ class Pooling:
         at, labels = event_time(engine, as_of), check_outcomes(outcomes)
         reply: Reply[PooledForecast] = Reply(engine.router.cell)
         if predictions is not None:
-            view = partial(pool_views.combine, forecasts=_checked(predictions), outcomes=labels)
+            given = _checked(predictions)
+            _check_width("predictions", given, labels)
+            view = partial(pool_views.combine, forecasts=given, outcomes=labels)
             engine.after_inputs(lambda: put_pool_question(engine, view, at, reply), reply)
             return reply
         wanted = check_id("market_id", market_id)
 
         def ask() -> None:
-            forecasts, known = _forecasts_of_market(engine.router.cell.actor, wanted, at)
-            view = partial(pool_views.combine, forecasts=forecasts, outcomes=labels | known, market_id=wanted)
+            forecasts, named = _forecasts_of_market(engine.router.cell.actor, wanted, at)
+            known = labels | named
+            _check_width("market_id", forecasts, known)
+            view = partial(pool_views.combine, forecasts=forecasts, outcomes=known, market_id=wanted)
             put_pool_question(engine, view, at, reply)
 
         # The book is the router's: never looked into from here.
-        engine.ask(engine.router, AfterInputs(ask, reply), reply)
+        engine.in_turn(ask, reply)
         return reply
 
     def pool(self, *, as_of: int | datetime | None = None, timeout: float = TIMEOUT_SECONDS) -> PoolReport:
@@ -147,11 +151,19 @@ def _checked(predictions: Iterable[Forecast | Prediction]) -> tuple[Forecast, ..
     return tuple(forecasts)
 
 
+def _check_width(field: str, forecasts: tuple[Forecast, ...], labels: frozenset[str]) -> None:
+    """Raise InvalidValueError if combining them would take long: whoever asks is not the only one who waits."""
+    cells = cells_of([each.model_id for each in forecasts], [each.outcome for each in forecasts], labels)
+    if cells > POOL_CELLS_MAX:
+        expected = f"models times outcomes at most {POOL_CELLS_MAX}; combine fewer models, or fewer outcomes"
+        raise InvalidValueError(field, f"{cells} models times outcomes", expected)
+
+
 def _forecasts_of_market(
     router: Any, market_id: str, as_of: int
 ) -> tuple[tuple[Forecast, ...], frozenset[str]]:
-    """In the router's turn: of each model the last prediction recorded of a market, if it was made by then and has not
-    expired; and the outcomes that the market's resolutions name.
+    """In the router's turn, at whose end the market leaves memory again: of each model the last prediction recorded of
+    a market, if it was made by then and has not expired; and the outcomes that the market's resolutions name.
 
     Raises:
         UnknownMarketError: there is none.
@@ -169,10 +181,7 @@ def _forecasts_of_market(
     open_then = [ticket for ticket in market.tickets.values() if _holds(ticket.prediction, as_of)]
     made = [ticket.prediction for ticket in forecasts_of(open_then) if ticket.prediction is not None]
     named = frozenset(label for ruling in market.rulings for label in ruling.resolution.payouts or ())
-    book.leave()
-    forecasts = tuple(
-        Forecast(model_id=p.model_id, outcome=p.outcome, confidence=p.confidence, price=p.price) for p in made
-    )
+    forecasts = tuple(Forecast(model_id=p.model_id, outcome=p.outcome, confidence=p.confidence) for p in made)
     if not forecasts:
         raise UnknownMarketError(market_id)
     return forecasts, named

@@ -6,41 +6,41 @@ The pool is asked first, and the models are asked with what it says: a model kno
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
-
-import pykka
-from pykka._envelope import Envelope
 
 from ..config import LearningRules
-from ..protocol.errors import BusyError
+from .log import get_logger
 from .model import AskView
+from .prompt import ask_promptly
 from .roster import Roster
-from .runtime.cell import NOT_IDLE
-from .runtime.future import LeanFuture
 from .state import pool_views
 from .state.pool_row import POOL_ID
 
-__all__ = ["WEIGHTS_SECONDS_MAX", "relative_weights"]
+__all__ = ["relative_weights"]
 
-WEIGHTS_SECONDS_MAX: Final = 0.25
-"""How long the pool may take to say what the weights are; whoever sizes a trade, and so everybody, waits for it."""
+_log = get_logger(__name__)
 
 
 def relative_weights(roster: Roster, rules: LearningRules, as_of: int) -> Mapping[str, float] | None:
     """What the pool thinks of each model against an equal share; None where the weights do not follow it, or it
-    cannot say: then they are neutral."""
+    cannot say: then they are neutral, which is logged when it begins and when it ends."""
     if rules.weight_policy != "score":
         return None
     ref = roster.refs.get(POOL_ID)
-    if ref is None or POOL_ID in roster.failed:
-        return None
-    question = AskView(pool_views.weights, as_of)
-    try:
-        answer = ref.cell.ask_idle(question)
-        if answer is not NOT_IDLE:
-            return answer
-        future: LeanFuture[Mapping[str, float]] = LeanFuture(ref.cell)
-        ref.cell.put(Envelope(question, future))
-        return future.get(timeout=WEIGHTS_SECONDS_MAX)
-    except (pykka.ActorDeadError, pykka.Timeout, BusyError):
-        return None
+    if ref is None:
+        return None  # it has learned nothing yet: all models are alike
+    weights: Mapping[str, float] | None = None
+    if POOL_ID not in roster.failed:
+        weights = ask_promptly(ref, AskView(pool_views.weights, as_of), POOL_ID, roster)
+    if roster.pool_silent is not (weights is None):
+        roster.pool_silent = weights is None
+        if weights is None:
+            _log.warning("weights are neutral: the pool cannot say them", pool=_why(roster))
+        else:
+            _log.info("weights follow the pool again")
+    return weights
+
+
+def _why(roster: Roster) -> str:
+    if POOL_ID in roster.failed:
+        return "given up"
+    return "restarting" if roster.refs[POOL_ID].cell.failure is not None else "not answering"

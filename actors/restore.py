@@ -258,6 +258,7 @@ def fold_entries(
     if not book.rules_history and not isinstance(entries[0], RulesInForce):
         # After an accepted loss of the first inputs: nobody knows what they said.
         book.rules_history.append((0, default_settings().learning_rules()))
+        book.follow_rules()
     out = Deliveries()
     for seq, entry in enumerate(entries, first):
         book.apply(entry, seq, out)

@@ -59,8 +59,10 @@ class Roster:
         self.stuck: dict[str, None] = {}
         """Models whose handlers do not return. The watchdog's."""
         self.unanswered: dict[str, LeanFuture[Any]] = {}
-        """Models that did not get to their signals in time, each with the answer that is still to come. The
-        router's."""
+        """Models, and the pool, that did not get to a question in time, each with the answer that is still to come:
+        see :mod:`.prompt`."""
+        self.pool_silent = False
+        """The weights should follow the pool, and it could not say them when it was asked last."""
 
     def add(self, state: LearnerState) -> ModelRef:
         """Start the actor of a new model."""

@@ -111,6 +111,7 @@ class RouterActor(PooledActor):
                 after, self._after = self._after, []
                 for message in after:
                     message.run()
+                    self.book.leave()
         finally:
             self.thread_id = 0
 

@@ -96,6 +96,21 @@ class Sending:
         else:
             cell.put(Envelope(message, reply))
 
+    def in_turn(self, then: Callable[[], object], reply: Reply[Any]) -> None:
+        """The same for what looks into the book: always in the router's turn; here and now if it called this.
+
+        Raises:
+            BusyError: too many messages wait for the router.
+            ClosedError: the learner is closed.
+
+        """
+        self.check_open()
+        message = AfterInputs(then, reply)
+        if self.in_routers_turn and not self._untold:
+            message.run()
+        else:
+            self.router.cell.put(Envelope(message, reply))
+
     def settle(self, timeout: float) -> None:
         """Where callers run the router: let the models be told of every input this thread sent before."""
         cell = self.router.cell

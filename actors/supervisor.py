@@ -110,8 +110,9 @@ class SupervisorActor(PooledActor):
     def _bring_back(self, message: BringBack) -> None:
         """Its new actor comes back at once as one that failed, and is rebuilt like any; with a clean slate."""
         model_id, roster = message.model_id, self._roster
-        if model_id == public_name(POOL_ID) and model_id not in roster.refs:
-            model_id = POOL_ID
+        called_pool = model_id == public_name(POOL_ID) and model_id not in roster.failed
+        if called_pool and (POOL_ID in roster.failed or model_id not in roster.refs):
+            model_id = POOL_ID  # a model may have that name too
         if model_id in roster.failed:
             self._restarts.pop(model_id, None)
             self._awaited[model_id] = [message.reply]

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs the foreign programs that tests use: the clients that tests/clients runs against the daemon (Rust with
 # Debian's crates, Node with two npm packages, Neovim, pynvim), systemd, which checks the units, strace, with which
-# tests/faults kills and fails single calls, and fiu-run, with which it fails many at random. Nothing lands in the checkout outside of .venv. Without root and apt-get the
-# programs have to be there. What cannot be had is said, and the tests that need it skip: the exit code is 0.
+# tests/faults kills and fails single calls, and fiu-run, with which it fails many at random. Nothing lands in the
+# checkout outside of .venv. Without root and apt-get the programs have to be there. What cannot be had is said, and the
+# tests that need it skip: the exit code is 0.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/setup.sh"
 handicapper_setup '.[dev]' dev

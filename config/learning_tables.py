@@ -79,8 +79,8 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "the same of the decayed posterior mean, shrunk towards 1 while evidence is thin; far less "
             'noisy. "edge": the wealth of a bettor who stakes kelly_fraction of '
             "Kelly's stake on what the model claims, at its price, from 1; 1 without prices. "
-            '"score": the share of the pool, against an equal one. All are clipped to min_weight and '
-            "max_weight.",
+            '"score": the share of the pool, against an equal one; 1 while the pool cannot say, which is '
+            "logged. All are clipped to min_weight and max_weight.",
         ),
     ] = "accuracy"
     min_weight: Annotated[

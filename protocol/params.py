@@ -226,7 +226,6 @@ class ForecastParams(Struct, frozen=True, kw_only=True, gc=False):
     model_id: Id
     outcome: Label
     confidence: Probability
-    price: Money = None
 
     def message(self) -> Forecast:
         """The forecast, unchecked."""
@@ -234,7 +233,6 @@ class ForecastParams(Struct, frozen=True, kw_only=True, gc=False):
             model_id=self.model_id,
             outcome=self.outcome,
             confidence=self.confidence,
-            price=None if self.price is None else _decimal(self.price),
         )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from msgspec import Struct
 
 __all__ = ["Forecast", "PoolMember", "PoolReport", "PoolShare", "PooledForecast", "RepeatsEnded"]
@@ -17,8 +15,6 @@ class Forecast(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Its most probable outcome."""
     confidence: float
     """The probability it gives it."""
-    price: Decimal | None = None
-    """Price of buying one unit-payout claim on the outcome."""
 
 
 class PoolMember(Struct, frozen=True, kw_only=True, gc=False):
@@ -42,9 +38,9 @@ class PooledForecast(Struct, frozen=True, kw_only=True):
     n: int
     """Markets it had learned from."""
     outcome: str
-    """The most probable one; of equals the first by label."""
+    """The most probable one of those that somebody named; of equals the first by label."""
     confidence: float
-    """Its probability."""
+    """Its probability; that none of those named comes true is ``remainder``, which may be larger."""
     probabilities: dict[str, float]
     """Of each outcome that is known, by label; with ``remainder`` together 1."""
     remainder: float

@@ -120,14 +120,10 @@ def check_forecast(field: str, given: object) -> Forecast:
     """
     if not isinstance(given, Forecast | Prediction):
         raise InvalidValueError(field, given, "a Forecast or a Prediction")
-    price = optional(check_money, f"{field}.price", given.price)
-    if price is not None and price > 1:
-        raise InvalidValueError(f"{field}.price", price, "the price of a claim that pays 1, from 0 to 1")
     return Forecast(
         model_id=check_id(f"{field}.model_id", given.model_id),
         outcome=check_label(f"{field}.outcome", given.outcome),
         confidence=check_probability(f"{field}.confidence", given.confidence),
-        price=price,
     )
 
 

@@ -7,15 +7,17 @@ not know more than it would have known when it was asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from .events import Forecast, PoolScored
 from .market import Market, Ruling, Ticket, counts
 
 __all__ = [
+    "POOL_CELLS_MAX",
     "POOL_ID",
     "POOL_MODELS_MIN",
+    "cells_of",
     "forecasts_of",
     "pool_row",
     "row_in_force",
@@ -26,6 +28,19 @@ POOL_ID: Final = "\0pool"
 
 POOL_MODELS_MIN: Final = 2
 """Models that have to have forecast a market for it to teach the pool anything."""
+
+POOL_CELLS_MAX: Final = 2**18
+"""Models times outcomes of a market that is combined, or taught: each model has a probability of each outcome, and so
+many take a quarter of a second and 20 MB. Of a wider market the pool learns nothing."""
+
+
+def cells_of(model_ids: Iterable[str], labels: Iterable[str], more_labels: Collection[str] = ()) -> int:
+    """How many probabilities forecasts of these models come to, of these outcomes and more.
+
+    >>> cells_of(["a", "b", "a"], ["YES", "NO", "NO"], ["YES", "MAYBE"])
+    6
+    """
+    return len(set(model_ids)) * max(len({*labels, *more_labels}), 2)
 
 
 def forecasts_of(tickets: Iterable[Ticket], before_seq: int = 2**63) -> list[Ticket]:
@@ -76,6 +91,8 @@ def pool_row(market: Market, ruling: Ruling | None) -> PoolScored | None:
         if prediction is not None
     ]
     payouts = tuple(sorted((resolution.payouts or {}).items()))
+    if cells_of([f[0] for f in forecasts], [f[1] for f in forecasts], dict(payouts)) > POOL_CELLS_MAX:
+        return PoolScored(market.ordinal, resolution.resolved_at, (), ())
     return PoolScored(market.ordinal, resolution.resolved_at, tuple(forecasts), payouts)
 
 

@@ -61,6 +61,7 @@ class PoolState:
         "reset_seq",
         "rows",
         "rules",
+        "weighed",
     )
 
     model_id: Final = POOL_ID
@@ -69,6 +70,8 @@ class PoolState:
         self.rules = rules
         self.applied_seq = 0
         self.reset_seq = 0
+        self.weighed: dict[str, float] | None = None
+        """The models' weights, once somebody has asked: every signal does, and only markets change them."""
         self._forget()
 
     @property
@@ -88,7 +91,7 @@ class PoolState:
         """
         if seq <= self.applied_seq:
             return False
-        rebuild = False
+        rebuild, self.weighed = False, None
         for event in events:
             if isinstance(event, PoolScored):
                 self._score(event)

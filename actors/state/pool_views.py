@@ -1,8 +1,8 @@
-"""What can be asked of the pool's state. Changes nothing."""
+"""What can be asked of the pool's state. Changes nothing of it but what is kept to answer the next question."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ...protocol.messages import (
     Forecast,
@@ -63,14 +63,17 @@ def combine(
     )
 
 
-def weights(state: PoolState, as_of: int) -> dict[str, float]:
+def weights(state: PoolState, as_of: int) -> Mapping[str, float]:
     """Every model's share against an equal one, which is 1, among those that are not retired.
 
     A retired model is compared with those that are not, as if it came back. ``as_of`` does not matter: shares change
     with markets, and not with time.
     """
     del as_of
-    return pooling.relative_weights(state.now.pool, _alive(state), state.now.pool.models.keys())
+    if state.weighed is None:
+        pool = state.now.pool
+        state.weighed = pooling.relative_weights(pool, _alive(state), pool.models.keys())
+    return state.weighed
 
 
 def report(state: PoolState, as_of: int) -> PoolReport:

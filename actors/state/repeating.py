@@ -19,12 +19,16 @@ from ..learning.change import Change
 from ..learning.changepoint import ChangePointFilter
 from .events import Forecast
 
-__all__ = ["ENDS_KEPT", "REPEATS_MIN", "Ended", "Repeats", "follow_repeats"]
+__all__ = ["ENDS_KEPT", "MODELS_MAX", "REPEATS_MIN", "Ended", "Repeats", "follow_repeats"]
 
 REPEATS_MIN: Final = 50
 """Markets in a row with the same forecast from which on one model is said to repeat the other: chance gives a few."""
 
 ENDS_KEPT: Final = 100
+
+MODELS_MAX: Final = 64
+"""Of a market that more models forecast nothing is followed: to watch hundreds that all say the same takes longer than
+to learn from them."""
 
 
 class Repeats(NamedTuple):
@@ -58,6 +62,8 @@ def follow_repeats(
     ('a', 50, ())
     """
     said = _said(forecasts)
+    if len(said) > MODELS_MAX:
+        return ended
     first_to_say: dict[object, str] = {}
     for model_id in sorted(said):
         says = said[model_id]

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from handicapper.actors import Learner, SettingsChange, verify_state
 from handicapper.actors.runtime.clock import ManualClock
+from handicapper.actors.settings_change import settings_following
 from handicapper.actors.store import Store
 from handicapper.config import (
     Limits,
+    Pool,
     Recalibration,
     Settings,
     Sizing,
@@ -252,7 +254,7 @@ def test_learner_opened_without_settings_says_what_its_directory_follows(
         decay_half_life_hours=0.7,
         thresholds=Thresholds(initial_threshold=0.5, relaxation_half_life_hours=1.1),
         weights=Weights(policy="posterior"),
-        thompson_sampling=ThompsonSampling(min_samples_for_eligibility=4),
+        thompson_sampling=ThompsonSampling(min_samples_for_eligibility=4, posterior="changepoint"),
     )
     open_learner(settings=rules).close()
     with Learner(tmp_path / "state") as learner:
@@ -266,8 +268,30 @@ def test_learner_opened_without_settings_says_what_its_directory_follows(
             "thresholds.relaxation_half_life_hours",
             "weights.policy",
             "thompson_sampling.min_samples_for_eligibility",
+            "thompson_sampling.posterior",
         }
         assert learner.statistics().seq == seq + 1
+
+
+def test_settings_that_follow_rules_follow_each_of_them() -> None:
+    """A rule that was left out would go back to its default with the next key that is applied."""
+    wanted = Settings(
+        recalibration=Recalibration(enabled=True),
+        sizing=Sizing(rule="kelly"),
+        thompson_sampling=ThompsonSampling(posterior="changepoint", enabled=False),
+        weights=Weights(policy="score"),
+        pool=Pool(enabled=False),
+        learn_on="proposed",
+        enabled=False,
+    ).learning_rules()
+    numbers = {
+        name: value * 0.5
+        for name, value in asdict(wanted).items()
+        if type(value) in (int, float) and value != 1
+    }
+    for rules in (wanted, replace(wanted, **{**numbers, "pool": Pool(fast_rate=0.5).rules()})):
+        followed = settings_following(Settings(), rules).learning_rules()
+        assert asdict(followed) == asdict(rules)
 
 
 def test_every_key_is_either_applied_or_waits_for_a_restart(open_learner: Open) -> None:

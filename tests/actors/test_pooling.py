@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from handicapper.actors import Learner
+from handicapper.actors.learning import pooling
 from handicapper.actors.records import encode
+from handicapper.actors.restore import fold_entries
 from handicapper.actors.runtime.clock import ManualClock
 from handicapper.actors.state import pool_state
+from handicapper.actors.state.book import Book
 from handicapper.actors.state.pool_row import POOL_ID
 from handicapper.actors.watching import DriftDetected
 from handicapper.config import Settings, Supervision, Weights
 from handicapper.protocol.errors import InvalidValueError, UnknownMarketError
-from handicapper.protocol.messages import Forecast, Prediction
+from handicapper.protocol.messages import Forecast, MarketResolved, Prediction, SignalDecision
 
 T0 = 1_700_000_000_000_000_000
 HOUR = 3_600 * 10**9
@@ -46,6 +50,19 @@ def teach(learner: Learner, count: int, first: int = 0) -> None:
     for market in range(first, first + count):
         record(learner, market, good=0.9, bad=0.1)
         learner.resolve_market(market_id=f"k{market}", winner="YES", resolved_at=T0 + market * HOUR + 1)
+
+
+def signal(learner: Learner, number: int) -> SignalDecision:
+    return learner.process_signal(
+        prediction_id=f"s{number}", model_id="bad", market_id="s", outcome="YES", confidence=0.95,
+        predicted_at=T0 + 1_000 * HOUR,
+    )  # fmt: skip
+
+
+def weight_of(learner: Learner, model_id: str) -> float:
+    params = learner.get_adaptive_params(model_id)
+    assert params is not None
+    return params.weight
 
 
 def stored(learner: Learner) -> bytes:
@@ -108,7 +125,7 @@ def test_several_outcomes_get_a_probability_each(learner: Learner) -> None:
     given = [
         Forecast(model_id="a", outcome="HOME", confidence=0.5),
         Forecast(model_id="b", outcome="AWAY", confidence=0.4),
-        Forecast(model_id="c", outcome="DRAW", confidence=0.4, price=Decimal("0.35")),
+        Forecast(model_id="c", outcome="DRAW", confidence=0.4),
     ]
     pooled = learner.combine(predictions=given)
     assert pooled.probabilities.keys() == {"HOME", "AWAY", "DRAW"}
@@ -134,6 +151,35 @@ def test_market_that_left_memory_is_combined_all_the_same(learner: Learner) -> N
     assert learner.combine("k7").market_id == "k7"
     learner.snapshot()
     assert learner.statistics().settled_in_memory == 0
+
+
+def test_listener_that_combines_on_hearing_does_not_wait_for_itself(learner: Learner) -> None:
+    """Nor does it send away the market that a signal is just being decided about."""
+    teach(learner, 30)
+    learner.snapshot()
+    told: list[Any] = []
+
+    def listener(_: Any) -> None:
+        told.append(learner.combine("k7", timeout=5.0).n)
+        with pytest.raises(UnknownMarketError):
+            learner.combine("nowhere", timeout=5.0)
+
+    learner.watch(listener)
+    again = Prediction(prediction_id="k7-good", model_id="good", market_id="k7", outcome="YES", confidence=0.9,
+                       predicted_at=T0 + 7 * HOUR)  # fmt: skip
+    receipt = learner.record_prediction_nowait(again)
+    resolved = learner.resolve_market_nowait(
+        market_id="k29", winner="NO", revision=1, resolved_at=T0 + 30 * HOUR
+    )
+    decision = learner.process_signal(again)
+    resolved.get(5.0)
+    assert decision.reason == "recorded_before"
+    assert receipt.get(5.0).duplicate
+    teach(learner, 1, first=30)
+    assert told[-1] == 31
+    learner.snapshot()
+    assert learner.statistics().settled_in_memory == 0
+    assert learner.verify().ok
 
 
 def test_market_that_nobody_forecast_is_refused_by_name(learner: Learner) -> None:
@@ -166,6 +212,22 @@ def test_market_that_nobody_forecast_is_refused_by_name(learner: Learner) -> Non
 def test_wrong_arguments_are_named(learner: Learner, arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidValueError, match=named):
         learner.combine(**arguments)
+
+
+def test_more_than_everybody_can_wait_for_is_refused(learner: Learner) -> None:
+    """10,000 models that each name another outcome would take 10 GB and two minutes in the router's turn."""
+    wide = [Forecast(model_id=f"m{n}", outcome=f"o{n}", confidence=0.5) for n in range(10_000)]
+    expected = r"was \"100000000 models times outcomes\"; expected .* at most 262144"
+    with pytest.raises(InvalidValueError, match="predictions " + expected):
+        learner.combine(predictions=wide)
+    assert len(learner.combine(predictions=wide[:512]).members) == 512
+    learner.record_predictions(
+        Prediction(prediction_id=f"w{n}", model_id=f"m{n}", market_id="w", outcome=f"o{n}", confidence=0.5,
+                   predicted_at=T0)
+        for n in range(513)
+    )  # fmt: skip
+    with pytest.raises(InvalidValueError, match='market_id was "263169 models times outcomes"'):
+        learner.combine("w")
 
 
 def test_answer_contains_every_input_sent_before(learner: Learner) -> None:
@@ -228,6 +290,78 @@ def test_model_the_pool_knows_nothing_of_has_a_neutral_weight(tmp_path: Path) ->
         assert (params.adapted, params.weight) == (True, 1.0)
 
 
+def test_weights_are_worked_out_once_for_each_market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands of models they take milliseconds, and every signal and every question needs them."""
+    counted: list[int] = []
+    worked_out = pooling.relative_weights
+
+    def counting(*given: Any) -> dict[str, float]:
+        counted.append(1)
+        return worked_out(*given)
+
+    monkeypatch.setattr(pooling, "relative_weights", counting)
+    with open_at(tmp_path / "state", SCORE) as learner:
+        teach(learner, 30)
+        before = [weight_of(learner, "bad") for _ in range(10)]
+        assert (len(counted), set(before)) == (1, {0.25})
+        for market in (50, 51):
+            record(learner, market, good=0.01, bad=0.99)
+            learner.resolve_market(market_id=f"k{market}", winner="YES", resolved_at=T0 + market * HOUR + 1)
+        after = {share.model_id: share.weight for share in learner.pool().shares}
+        assert weight_of(learner, "good") == pytest.approx(min(after["good"], 2.0))
+        assert len(counted) == 2
+
+
+def test_pool_that_cannot_say_the_weights_costs_no_input_and_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> dict[str, float]:
+        raise OverflowError("too much")
+
+    with open_at(tmp_path / "state", SCORE) as learner, caplog.at_level(logging.INFO, "handicapper"):
+        teach(learner, 30)
+        assert weight_of(learner, "bad") == 0.25
+        with monkeypatch.context() as patched:
+            patched.setattr(pooling, "relative_weights", broken)
+            teach(learner, 1, first=30)
+            for number in range(3):
+                assert signal(learner, number).weight == 1.0
+            assert weight_of(learner, "bad") == 1.0
+            teach(learner, 1, first=31)
+        assert signal(learner, 3).weight == 0.25
+        assert learner.verify().ok
+    said = [record.getMessage() for record in caplog.records if "weights" in record.getMessage()]
+    assert len(said) == 2
+    assert "neutral" in said[0] and "again" in said[1]
+
+
+def test_pool_that_does_not_answer_is_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every signal would hold up everybody for as long, and leave a letter until the pool's mailbox is full."""
+    entered, released, fold = Event(), Event(), pool_state.fold_row
+
+    def stuck(*given: Any) -> None:
+        entered.set()
+        assert released.wait(60.0)
+        fold(*given)
+
+    with open_at(tmp_path / "state", SCORE) as learner:
+        teach(learner, 30)
+        with monkeypatch.context() as patched:
+            patched.setattr(pool_state, "fold_row", stuck)
+            teach(learner, 1, first=30)
+            assert entered.wait(60.0)
+            weights = [signal(learner, 0).weight]
+            waiting = len(learner._engine.roster.refs[POOL_ID].cell)
+            weights += [signal(learner, number).weight for number in range(1, 20)]
+            assert len(learner._engine.roster.refs[POOL_ID].cell) == waiting
+            assert weights == [1.0] * 20
+            released.set()
+        assert learner.pool(timeout=60.0).n == 31
+        assert signal(learner, 20).weight == 0.25
+
+
 # ---------------------------------------------------------------------- faults
 
 
@@ -256,6 +390,23 @@ def test_correction_far_back_rebuilds_the_pool_from_disk(tmp_path: Path) -> None
             winner = "NO" if market == 3 else "YES"
             other.resolve_market(market_id=f"k{market}", winner=winner, resolved_at=T0 + market * HOUR + 1)
         assert encode(state_of(learner).now) == encode(state_of(other).now)
+
+
+def test_pool_learns_as_after_a_restart_when_the_rules_are_among_the_inputs_lost() -> None:
+    """The shipped rules stand for them, and a snapshot taken meanwhile says that these are in force."""
+    book = Book()
+    given = [
+        Prediction(
+            prediction_id=model, model_id=model, market_id="k", outcome="YES", confidence=0.5, predicted_at=T0
+        )
+        for model in ("a", "b")
+    ]
+    resolution = MarketResolved(market_id="k", resolved_at=T0 + HOUR, payouts={"YES": 1.0})
+    states: dict[str, Any] = {}
+    list(fold_entries(book, 5, [*given, resolution], states))
+    assert book.rules_at(book.seq).pool is not None
+    assert book.pooling
+    assert states[POOL_ID].now.n == 1
 
 
 @dataclass
@@ -297,10 +448,11 @@ def test_pool_that_is_given_up_costs_no_model_anything_and_is_brought_back_by_na
             teach(learner, 30)
             with pytest.raises(Exception, match=r'model "\(pool\)" was given up'):
                 learner.pool()
+            record(learner, 99, **{"(pool)": 0.5})  # a model may have that name too
             assert learner.statistics().models_failed == ("(pool)",)
-        assert [report.n for report in learner.reports()] == [30, 30]
+        assert [report.n for report in learner.reports()] == [0, 30, 30]
         selection = learner.thompson_sample()
-        assert (len(selection.ranked), selection.missing) == (2, ())
+        assert (len(selection.ranked), selection.missing) == (3, ())
         receipt = learner.restart("(pool)")
         assert (receipt.model_id, receipt.restarted) == ("(pool)", True)
         assert learner.pool().n == 30

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NEEDED = ["bash", "sh", "basename", "dirname", "readlink", "mkdir", "cp", "rm", "touch"]
+NEEDED = ["bash", "sh", "basename", "dirname", "readlink", "mkdir", "cp", "rm", "touch", "find"]
 STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$STUB_LOG"
 {body}
@@ -68,7 +68,7 @@ def test_what_cannot_be_had_is_said_and_nothing_fails(run: Run) -> None:
     said, called = run()
     assert said == [
         f"foreign programs: {tool} cannot be had; the tests that need it are skipped"
-        for tool in ("rust", "node", "npm", "neovim", "pynvim", "systemd", "strace")
+        for tool in ("rust", "node", "npm", "neovim", "pynvim", "systemd", "strace", "fiu")
     ]
     assert not [line for line in called if line.startswith(("apt-get", "npm"))]
 
@@ -80,6 +80,7 @@ def test_missing_programs_are_asked_of_debian_one_by_one_after_an_update(run: Ru
     update, *installs = [line for line in called if line.startswith("apt-get")]
     assert update.startswith("apt-get update")
     assert sorted(line.rsplit(" ", 2)[-1] for line in installs) == [
+        "fiu-utils",
         "librust-serde-derive-dev",
         "neovim",
         "npm",

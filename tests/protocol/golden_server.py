@@ -37,7 +37,7 @@ OUTCOME: dict[str, Any] = {
     "prediction_id": "t-1", "model_id": "vegas", "predicted_outcome": "HOME", "actual_outcome": "AWAY",
     "resolved_at": T0 + 2, "pnl": "-12.50", "confidence": 0.5,
 }  # fmt: skip
-FORECAST: dict[str, Any] = {"model_id": "elo", "outcome": "HOME", "confidence": 0.7, "price": "0.58"}
+FORECAST: dict[str, Any] = {"model_id": "elo", "outcome": "HOME", "confidence": 0.7}
 SAMPLE: dict[str, Any] = {
     "n": 2, "as_of": T0 + 10, "models": ["elo", "vegas"], "selection_id": "sel-1", "seed": 7,
 }  # fmt: skip

@@ -47,7 +47,7 @@ from .client_support import (
 LATER = T0 + 10_000 * MINUTE
 FORECASTS = [
     Forecast(model_id="m", outcome="YES", confidence=0.7),
-    Forecast(model_id="n", outcome="NO", confidence=0.6, price=Decimal("0.5")),
+    Forecast(model_id="n", outcome="NO", confidence=0.6),
 ]
 
 

@@ -75,6 +75,16 @@ def test_pool_is_told_of_a_market_once_with_each_models_last_forecast() -> None:
     assert played.states[POOL_ID].now.n == 1
 
 
+def test_pool_learns_nothing_from_a_market_that_would_hold_it_up() -> None:
+    """513 models that each name an outcome of their own: 263,169 probabilities; of 512 it does."""
+    for count, told_of in ((512, 512), (513, 0)):
+        said = [prediction(f"{m}", "k", f"m{m}", outcome=f"o{m}", confidence=0.5) for m in range(count)]
+        played = play(*said, resolved("k", "o0"))
+        (row,) = told(played)
+        assert len(row.forecasts) == told_of
+        assert played.states[POOL_ID].now.n == (1 if told_of else 0)
+
+
 def test_pool_does_not_learn_from_what_one_model_forecast() -> None:
     played = play(prediction("1", "k", "a"), prediction("2", "k", "a"), resolved("k", "NO"))
     assert POOL_ID not in played.states

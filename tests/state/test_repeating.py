@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from random import Random
 
-from handicapper.actors.state.repeating import ENDS_KEPT, REPEATS_MIN, Ended, Repeats, follow_repeats
+from handicapper.actors.state.repeating import (
+    ENDS_KEPT,
+    MODELS_MAX,
+    REPEATS_MIN,
+    Ended,
+    Repeats,
+    follow_repeats,
+)
 
 T0 = 1_700_000_000_000_000_000
 WEEK = 7 * 86_400 * 10**9
@@ -107,3 +114,11 @@ def test_so_many_ends_are_kept() -> None:
         forecasts = [(model, "YES", confidence) for model, confidence in said.items()]
         many = follow_repeats(repeats, many, forecasts, T0 + (400 + number) * WEEK)
     assert len(many) == ENDS_KEPT
+
+
+def test_market_of_very_many_models_is_not_followed() -> None:
+    models = [f"m{number:03}" for number in range(MODELS_MAX + 1)]
+    repeats, _ = follow([dict.fromkeys(models, 0.5)] * 3)
+    assert repeats == {}
+    repeats, _ = follow([dict.fromkeys(models[1:], 0.5)] * 3)
+    assert len(repeats) == MODELS_MAX - 1

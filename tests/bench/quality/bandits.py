@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .bandit_tables import ALL, HALF_LIFE, ONE, OURS, PLAIN, Table, document
+from .documents import write_block
 from .policies import ChangePoint, Policy, Thompson, mabwiser_thompson, river_thompson
 from .problems import DRIFTING, PIECEWISE, ROUNDS, change_points, means_of
 
@@ -38,19 +40,17 @@ def _oracle(greedy: bool, rounds: int) -> Make:
 def policies(full: bool, rounds: int) -> dict[str, Make]:
     """Everything that is compared, by the name it has in the table."""
     made: dict[str, Make] = {
-        "handicapper change points": lambda shape, seed, problem: ChangePoint(
-            shape, np.random.default_rng([seed, 2]), greedy=full
-        ),
+        OURS: lambda shape, seed, problem: ChangePoint(shape, np.random.default_rng([seed, 2]), greedy=full),
         "oracle restarts": _oracle(full, rounds),
-        "Thompson": _thompson(greedy=full),
+        PLAIN: _thompson(greedy=full),
     }
     if full:
         made |= {
-            f"half-life {rounds_}": _thompson(keep=0.5 ** (1 / rounds_), greedy=True)
+            f"{HALF_LIFE}{rounds_}": _thompson(keep=0.5 ** (1 / rounds_), greedy=True)
             for rounds_ in HALF_LIVES
         }
         return made
-    made["half-life 100"] = _thompson(keep=0.5**0.01)
+    made[f"{HALF_LIFE}100"] = _thompson(keep=0.5**0.01)
     for gamma in (0.99, 0.995, 0.998):
         # As SMPyBandits has it: what is played fades, once for every other arm.
         made[f"discounted {gamma} (played arm)"] = lambda shape, seed, problem, gamma=gamma: Thompson(
@@ -81,8 +81,8 @@ def _figures(values: list[float], seconds: float) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "error": spread, "repetitions": len(values), "seconds": seconds}
 
 
-def _measure(given: argparse.Namespace, full: bool) -> dict[str, dict[str, dict[str, float]]]:
-    table: dict[str, dict[str, dict[str, float]]] = {}
+def _measure(given: argparse.Namespace, full: bool, table: Table, save: Callable[[], None]) -> None:
+    """Fills ``table``, and has it saved after every figure: a run that is stopped keeps what it has."""
     problems = [*given.problems, *(DRIFTING if full else ())]
     runs: list[tuple[str, Make, int]] = [
         (name, make, given.repetitions) for name, make in policies(full, given.rounds).items()
@@ -103,24 +103,16 @@ def _measure(given: argparse.Namespace, full: bool) -> dict[str, dict[str, dict[
             values = regret(policy, problem, repetitions, given.seed, full, given.rounds)
             taken = time.perf_counter() - begun
             table.setdefault(name, {})[problem] = _figures(values, taken)
+            save()
             print(
                 f"{name}, {problem}{' full' if full else ''}: {np.mean(values):.1f} ({taken:.0f} s)",
                 file=sys.stderr,
+                flush=True,
             )
-    return table
 
 
-def table_of(measured: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Markdown: a row a policy, a column a problem; regret and its standard error."""
-    problems = list(dict.fromkeys(problem for row in measured.values() for problem in row))
-    lines = ["| policy | " + " | ".join(problems) + " |", "|---|" + "---:|" * len(problems)]
-    for name, row in measured.items():
-        cells = [f"{row[p]['mean']:.1f} ± {row[p]['error']:.1f}" if p in row else "" for p in problems]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command's options."""
     parser = argparse.ArgumentParser(prog="bandits", description=__doc__)
     parser.add_argument("--repetitions", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
@@ -129,20 +121,48 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--libraries", action="store_true", help="River and MABWiser too, where they are installed"
     )
-    parser.add_argument("--json", type=Path, help="write every figure there")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write every figure there, each as it is found"
+    )
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="put the tables between <!-- bandits --> and <!-- /bandits -->",
+    )
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="JSON", help="tables of an earlier run; runs nothing"
+    )
     return parser.parse_args(arguments)
+
+
+def run(given: argparse.Namespace) -> dict[str, Any]:
+    """Every figure, as it is kept in JSON."""
+    tables: dict[str, Table] = {ONE: {}, ALL: {}}
+    results = {
+        "rounds": given.rounds,
+        "repetitions": given.repetitions,
+        "seed": given.seed,
+        "tables": tables,
+    }
+
+    def save() -> None:
+        if given.json is not None:
+            given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+    for feedback, table in tables.items():
+        _measure(given, feedback == ALL, table, save)
+    return results
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    given = _parsed(arguments)
-    measured = {"one arm observed": _measure(given, False), "every arm observed": _measure(given, True)}
-    for title, table in measured.items():
-        print(
-            f"\n{title}, {given.rounds} rounds, {given.repetitions} repetitions, seed {given.seed}\n\n{table_of(table)}"
-        )
-    if given.json is not None:
-        given.json.write_text(json.dumps(measured, indent=1) + "\n")
+    given = parsed(arguments)
+    results = run(given) if given.source is None else json.loads(given.source.read_text(encoding="utf-8"))
+    told = document(results)
+    print(told)
+    if given.markdown is not None:
+        write_block(given.markdown, "bandits", told)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,9 @@ def river_thompson(shape: tuple[int, int], seed: int) -> OneByOne:
 
 
 def mabwiser_thompson(shape: tuple[int, int], seed: int) -> OneByOne:
-    """MABWiser's ``LearningPolicy.ThompsonSampling``; raises ImportError without MABWiser."""
+    """MABWiser's ``LearningPolicy.ThompsonSampling``; raises ImportError without MABWiser.
+
+    It has to be fitted before it is asked: with one hit and one miss of every arm, which are not outcomes."""
     from mabwiser.mab import MAB, LearningPolicy
 
     arms = list(range(shape[1]))

@@ -19,13 +19,16 @@ from math import log, sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .documents import write_block
 from .forecasters import EqualWeights, Feeding, Fixed, FollowTheLeader, Forecaster, Hedge, Pool, Window
 from .real_streams import DATA, FILES, Event, Stream, load, season
+from .river_weights import RiverWeights
+from .stream_changes import changes_of, ends_of
+from .stream_tables import EQUAL, POOL, document
 
-AIMS = {"precipitation": 0.1325, "mlb": 0.24178}
-"""Brier scores the pool is to reach, with one setting for all."""
 ETAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 WINDOW = 1_000
+RIVER = "River's EWARegressor, learning rate 0.5"
 COVERAGE = 0.9
 """A fixed model is compared if it forecast this part of the events."""
 
@@ -59,24 +62,30 @@ def rows_of(event: Event, labels: Sequence[str]) -> dict[str, list[float]]:
     }
 
 
-def forecasters_of(stream: Stream) -> dict[str, Forecaster]:
+def forecasters_of(stream: Stream, libraries: bool) -> dict[str, Forecaster]:
     """Everything that runs on a stream, by its name in the table."""
     window, everything = Window(WINDOW), Window(None)
-    return {
-        "pool": Pool(stream.labels),
+    made: dict[str, Forecaster] = {
+        POOL: Pool(stream.labels),
         **{model: Fixed(model) for model in stream.models()},
-        "equal weights": EqualWeights(),
+        EQUAL: EqualWeights(),
         "follow the leader": FollowTheLeader(window),
         **{f"Hedge, window {WINDOW}, eta {eta:g}": Hedge(window, eta) for eta in ETAS},
         **{f"Hedge, all, eta {eta:g}": Hedge(everything, eta) for eta in ETAS},
         "window": Feeding(window),
         "everything": Feeding(everything),
     }
+    if libraries and len(stream.labels) == 2:
+        try:
+            made[RIVER] = RiverWeights(stream.labels, stream.models())
+        except ImportError as error:
+            print(f"{RIVER} skipped: {error}", file=sys.stderr)
+    return made
 
 
-def run_stream(stream: Stream, progress: Progress) -> dict[str, dict[int, Score]]:
+def run_stream(stream: Stream, progress: Progress, libraries: bool = False) -> dict[str, dict[int, Score]]:
     """The scores of every forecaster, by event."""
-    forecasters = forecasters_of(stream)
+    forecasters = forecasters_of(stream, libraries)
     scores: dict[str, dict[int, Score]] = {name: {} for name in forecasters}
     labels, events = stream.labels, stream.events
     for n, (resolves, i) in enumerate(stream.in_order()):
@@ -115,12 +124,13 @@ def figures(stream: Stream, scores: dict[str, dict[int, Score]]) -> list[dict[st
     hedge = best(scores, [name for name in scores if name.startswith(f"Hedge, window {WINDOW}")])
     whole = best(scores, [name for name in scores if name.startswith("Hedge, all")])
     named = {
-        "pool": scores["pool"],
+        POOL: scores[POOL],
         f"best fixed model in hindsight ({fixed})": scores[fixed],
-        "equal weights": scores["equal weights"],
+        EQUAL: scores[EQUAL],
         f"follow the leader, last {WINDOW}": scores["follow the leader"],
         f"{hedge}, best eta in hindsight": scores[hedge],
         f"{whole}, best eta in hindsight": scores[whole],
+        **({RIVER: scores[RIVER]} if RIVER in scores else {}),
     }
     return [
         {
@@ -128,10 +138,10 @@ def figures(stream: Stream, scores: dict[str, dict[int, Score]]) -> list[dict[st
             "forecaster": name,
             "events": len(of_name),
             **mean_scores(list(of_name.values())),
-            "pool_brier_same_events": mean_scores([scores["pool"][i] for i in of_name])["brier"],
+            "pool_brier_same_events": mean_scores([scores[POOL][i] for i in of_name])["brier"],
         }
         for name, of_name in named.items()
-    ] + market_figures(stream, scores["pool"])
+    ] + market_figures(stream, scores[POOL])
 
 
 def market_figures(stream: Stream, pool: dict[int, Score]) -> list[dict[str, Any]]:
@@ -161,8 +171,8 @@ def market_figures(stream: Stream, pool: dict[int, Score]) -> list[dict[str, Any
 def seasons(stream: Stream, scores: dict[str, dict[int, Score]]) -> list[dict[str, Any]]:
     """Pool minus equal weights on the same events, per season, with standard errors of the mean."""
     by_season: dict[int, list[tuple[Score, Score]]] = {}
-    for i, ours in scores["pool"].items():
-        pair = (ours, scores["equal weights"][i])
+    for i, ours in scores[POOL].items():
+        pair = (ours, scores[EQUAL][i])
         by_season.setdefault(season(stream.events[i].resolved_at), []).append(pair)
     rows: list[dict[str, Any]] = []
     every = [pair for pairs in by_season.values() for pair in pairs]
@@ -181,71 +191,64 @@ def run(
     names: Sequence[str] = tuple(FILES),
     progress: Progress = lambda _: None,
     events_max: int | None = None,
+    libraries: bool = False,
 ) -> dict[str, list[dict[str, Any]]]:
-    """``figures`` and ``seasons`` of the streams named, as rows for JSON and tables."""
-    results: dict[str, list[dict[str, Any]]] = {"figures": [], "seasons": []}
+    """``figures``, ``seasons``, ``changes`` and ``ends`` of the streams named, as rows for JSON and tables."""
+    results: dict[str, list[dict[str, Any]]] = {"figures": [], "seasons": [], "changes": [], "ends": []}
     for name in names:
         stream = load(name, events_max)
-        scores = run_stream(stream, progress)
+        scores = run_stream(stream, progress, libraries)
         results["figures"] += figures(stream, scores)
         results["seasons"] += seasons(stream, scores)
+        results["changes"] += changes_of(stream)
+        results["ends"] += ends_of(stream)
     return results
 
 
-def table(results: dict[str, list[dict[str, Any]]]) -> str:
-    """The figures, in Markdown."""
-    lines = [
-        "| stream | forecaster | events | Brier | Brier, all labels | log loss | pool's Brier, same events |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in results["figures"]:
-        aim = AIMS.get(row["stream"]) if row["forecaster"] == "pool" else None
-        name = row["forecaster"] + (f" (aim {aim})" if aim else "")
-        lines.append(
-            f"| {row['stream']} | {name} | {row['events']} | {row['brier']:.6f} | {row['brier_all']:.6f} "
-            f"| {row['log_loss']:.5f} | {row['pool_brier_same_events']:.6f} |"
-        )
-    lines += [
-        "",
-        "Pool minus equal weights on the same events, in 1e-5 of Brier; below 0 the pool is better.",
-        "",
-        "| stream | season | events | own label | ± se | all labels | ± se |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in results["seasons"]:
-        own, own_se, every, every_se = (
-            1e5 * row[field] for field in ("brier", "brier_se", "brier_all", "brier_all_se")
-        )
-        lines.append(
-            f"| {row['stream']} | {row['season']} | {row['events']} "
-            f"| {own:.1f} | {own_se:.1f} | {every:.1f} | {every_se:.1f} |"
-        )
-    return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="streams", description="The pool on the real streams, beside others."
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there too")
     parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="put the tables between <!-- streams --> and <!-- /streams -->",
+    )
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="JSON", help="tables of an earlier run; runs nothing"
+    )
+    parser.add_argument(
         "--stream", action="append", choices=list(FILES), help="this one only; may be repeated"
     )
+    parser.add_argument("--libraries", action="store_true", help="River too, where it is installed")
     parser.add_argument("--events", type=int, metavar="N", help="the first N events of each")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = _parser()
     options = parser.parse_args(arguments)
-    if not DATA.is_dir():
+    if options.source is None and not DATA.is_dir():
         parser.error(f"the streams were not found: {DATA} is no directory")
 
     def progress(text: str) -> None:
         if sys.stderr.isatty():
             print(f"\r{text:<40}", end="", file=sys.stderr, flush=True)
 
-    results = run(options.stream or tuple(FILES), progress, options.events)
-    progress("")
-    print("\n" + table(results))
+    if options.source is not None:
+        results = json.loads(options.source.read_text(encoding="utf-8"))
+    else:
+        results = run(options.stream or tuple(FILES), progress, options.events, options.libraries)
+        progress("")
+    told = document(results)
+    print(told)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if options.markdown is not None:
+        write_block(options.markdown, "streams", told)
 
 
 if __name__ == "__main__":
