@@ -11,6 +11,8 @@ from handicapper.protocol.errors import (
     BusyError,
     ConflictError,
     HandicapperError,
+    InvalidValueError,
+    UnknownMarketError,
     UnknownModelError,
 )
 from handicapper.protocol.limits import WireLimits
@@ -19,6 +21,8 @@ from handicapper.protocol.messages import (
     BackupReceipt,
     ConfigReply,
     DeadLetterReplay,
+    PooledForecast,
+    PoolReport,
     Receipt,
     RestartReceipt,
     Selection,
@@ -29,6 +33,7 @@ from handicapper.protocol.messages import (
 )
 from handicapper.protocol.serving.service import Service
 from handicapper.protocol.serving.session import Session
+from handicapper.protocol.validation import check_forecast
 
 from .samples import example
 
@@ -94,6 +99,20 @@ class MemoryBackend:
 
     def thompson_sample_nowait(self, n: int = 1, **_: Any) -> Done:
         return Done(example(Selection))
+
+    def combine_nowait(
+        self, market_id: str | None = None, *, predictions: Iterable[Any] | None = None, **_: Any
+    ) -> Done:
+        if (market_id is None) == (predictions is None):
+            raise InvalidValueError("market_id", market_id, "a market or predictions, and not both")
+        if predictions is None:
+            return Done(error=UnknownMarketError(str(market_id)))
+        for index, forecast in enumerate(predictions):
+            check_forecast(f"predictions[{index}]", forecast)
+        return Done(example(PooledForecast))
+
+    def pool(self, *, as_of: int | None = None) -> PoolReport:
+        return example(PoolReport)
 
     def pause_nowait(self, model_id: str, until: int | None = None, reason: str = "") -> Done:
         return self._control(model_id)

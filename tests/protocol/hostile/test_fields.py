@@ -15,7 +15,7 @@ from ..daemon import Daemon
 from ..inputs import T0
 from ..wire import code_of, pairs, request
 from .conftest import Watch
-from .zoo import FIELDS, UNREADABLE, ZOO, Animal
+from .zoo import FIELDS, OF_METHOD, UNREADABLE, ZOO, Animal
 
 _numbers = itertools.count()
 CALLS_PER_PIPELINE = 500
@@ -24,6 +24,8 @@ NO_FAULT_OF_THE_FIELD = {
     "BACKUP_FAILED",
 }  # fmt: skip
 """Errors of a well-formed call."""
+ONE_OF_TWO = ("market_id", "predictions")
+"""What combine takes one of."""
 NO_UTF8 = {"invalid_utf8", "cut_utf8", "surrogate", "overlong"}
 
 
@@ -43,6 +45,8 @@ def valid(method: str, field: str) -> dict[str, Any]:
     params = {name: known[name] for name in required}
     if method == "market_resolved" and field not in ("payouts", "winner", "void"):
         params["winner"] = "YES"
+    if method == "combine" and field not in ONE_OF_TWO:
+        params["market_id"] = known["market_id"]
     return params
 
 
@@ -52,8 +56,9 @@ def is_taken(method: str, field: str, animal: Animal) -> bool:
     info = next(info for info in msgspec.structs.fields(METHODS[method].params) if info.name == field)
     if animal.value is None:
         # One of payouts, winner and void has to be there, and here no other one is.
-        return info.default is None and field not in ("payouts", "winner")
-    return FIELDS[field](animal.value)
+        needed = method == "combine" and field in ONE_OF_TWO
+        return info.default is None and field not in ("payouts", "winner") and not needed
+    return OF_METHOD.get((method, field), FIELDS[field])(animal.value)
 
 
 def as_array(method: str, params: dict[str, Any], field: str) -> list[Any]:

@@ -141,3 +141,11 @@ FIELDS: dict[str, Callable[[Any], bool]] = {
     "dest": lambda value: False,  # among these there is no absolute path
 }  # fmt: skip
 """What each field takes, nil apart: nil is taken where it is the default."""
+
+OF_METHOD: dict[tuple[str, str], Callable[[Any], bool]] = {
+    ("combine", "predictions"): lambda value: (
+        False
+    ),  # among these there is no forecast, and it takes one at least
+    ("combine", "outcomes"): _list_of(_text(1, 64)),
+}
+"""The same of fields that are others in one method."""
