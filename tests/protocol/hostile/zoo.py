@@ -133,6 +133,7 @@ FIELDS: dict[str, Callable[[Any], bool]] = {
     "n": _integer(1, 100_000), "seed": _integer(0, 2**64 - 1), "interval_ms": _integer(1, 3_600_000),
     "models": _list_of(_ID), "model_ids": _list_of(_ID), "topics": _list_of(_one_of("parameters", "models", "drift")),
     "predictions": _list_of(_anything), "resolutions": _list_of(_anything), "outcomes": _list_of(_anything),
+    "mode": _one_of("thompson", "mean", "top_two"), "posterior": _one_of("half_life", "changepoint"),
     "samples": _list_of(lambda value: value in ({}, [], None)),
     "client": lambda value: isinstance(value, str), "errors": _one_of("pair", "text"),
     "protocol": lambda value: value == [1, 0],
