@@ -123,6 +123,9 @@ class MemoryBackend:
     def reset_nowait(self, model_id: str, reason: str = "") -> Done:
         return self._control(model_id)
 
+    def set_posterior_nowait(self, model_id: str, posterior: str | None = None) -> Done:
+        return self._control(model_id)
+
     def restart_nowait(self, model_id: str) -> Done:
         done = self._control(model_id)
         return done if done.exception() is not None else Done(example(RestartReceipt))
