@@ -104,7 +104,9 @@ def test_question_that_raises_in_the_selector_costs_the_others_of_its_batch_noth
         for seed in (12, 13, 14):
             reply: Reply[Any] = Reply(engine.selector.cell)
             engine.ask(
-                engine.selector, selection_question(engine, reply, 1, None, None, "s", seed, None), reply
+                engine.selector,
+                selection_question(engine, reply, 1, None, None, "s", seed, None, None),
+                reply,
             )
             replies.append(reply)
     with pytest.raises(RuntimeError, match="the selector broke"):
