@@ -11,16 +11,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from pykka._envelope import Envelope
-
 from ..protocol.errors import InvalidValueError, UnknownMarketError
 from ..protocol.messages import Forecast, MarketResolved, PooledForecast, PoolReport, Prediction
 from ..protocol.validation import check_forecast, check_id, check_outcomes
 from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
-from .model import AskView
-from .questions import event_time, model_failed
-from .runtime.cell import NOT_IDLE
+from .questions import event_time, put_question
 from .state import pool_views
 from .state.pool_row import POOL_CELLS_MAX, POOL_ID, cells_of, forecasts_of
 from .state.pool_state import PoolState
@@ -102,7 +98,10 @@ class Pooling:
         return reply
 
     def pool(self, *, as_of: int | datetime | None = None, timeout: float = TIMEOUT_SECONDS) -> PoolReport:
-        """What the pool has learned: every model's share, and whether combining paid."""
+        """What the pool has learned: every model's share, and whether combining paid.
+
+        ``as_of`` only dates the report: shares change with markets, and not with time.
+        """
         engine = self._engine
         reply: Reply[PoolReport] = Reply(engine.router.cell)
         at = event_time(engine, as_of)
@@ -118,18 +117,10 @@ def put_pool_question(engine: Engine, view: PoolView, as_of: int, reply: Reply[A
         BusyError: too many messages wait for it.
 
     """
-    ref = engine.roster.refs.get(POOL_ID)
-    if ref is None:
-        reply.set(view(PoolState(engine.rules), as_of))
-        return
-    if POOL_ID in engine.roster.failed:
-        raise model_failed(engine, POOL_ID)
-    question = AskView(view, as_of)
-    answer = ref.cell.ask_idle(question)
-    if answer is NOT_IDLE:
-        ref.cell.put(Envelope(question, reply))
+    if POOL_ID in engine.roster.refs:
+        put_question(engine, POOL_ID, view, as_of, reply)
     else:
-        reply.set(answer)
+        reply.set(view(PoolState(engine.rules), as_of))
 
 
 def _checked(predictions: Iterable[Forecast | Prediction]) -> tuple[Forecast, ...]:

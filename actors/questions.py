@@ -20,7 +20,6 @@ from .model import AskView
 from .runtime.cell import NOT_IDLE
 from .selector import Select
 from .state.learners import public_name
-from .state.model_state import ModelState
 
 __all__ = ["ModelReply", "event_time", "model_failed", "put_question", "selection_question"]
 
@@ -59,9 +58,9 @@ def event_time(engine: Engine, as_of: int | datetime | None) -> int:
 
 
 def put_question(
-    engine: Engine, model_id: str, view: Callable[[ModelState, int], Any], as_of: int, reply: Reply[Any]
+    engine: Engine, model_id: str, view: Callable[[Any, int], Any], as_of: int, reply: Reply[Any]
 ) -> None:
-    """Ask a model; its answer goes into ``reply``, or None if it was never seen. An idle one answers in place.
+    """Ask a model, or the pool; its answer goes into ``reply``, or None if it was never seen. Idle it answers in place.
 
     Raises:
         ModelFailedError: it was given up.

@@ -24,7 +24,8 @@ class PoolMember(Struct, frozen=True, kw_only=True, gc=False):
     outcome: str
     confidence: float
     share: float
-    """Its share of the pool, among the models that forecast this market; together they are 1."""
+    """Its share of the pool, among the models that forecast this market: together 1, each model once. One that names
+    several outcomes has its share beside each."""
 
 
 class PooledForecast(Struct, frozen=True, kw_only=True):
