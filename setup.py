@@ -17,6 +17,12 @@ from setuptools import Extension, setup
 ROOT = Path(__file__).parent
 BUILD = ROOT / "build"
 COMPILED = (
+    "actors/learning/changepoint.py",
+    "actors/learning/draws.py",
+    "actors/learning/gamma.py",
+    "actors/learning/hypotheses.py",
+    "actors/learning/mixture.py",
+    "actors/learning/splitmix.py",
     "actors/state/fold.py",
     "actors/state/history.py",
     "actors/state/market.py",
