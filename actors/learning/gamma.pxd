@@ -2,7 +2,7 @@
 
 cimport cython
 
-cdef double CELL, _THIRD, _SQUEEZE, _SHAPE_MAX, _CLEAR
+cdef double CELL, _THIRD, _SQUEEZE, _SHAPE_MAX
 cdef unsigned long long _LEFT_OVER
 
 
