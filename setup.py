@@ -17,6 +17,14 @@ from setuptools import Extension, setup
 ROOT = Path(__file__).parent
 BUILD = ROOT / "build"
 COMPILED = (
+    "actors/learning/draws.py",
+    "actors/learning/gamma.py",
+    "actors/learning/splitmix.py",
+    "actors/model.py",
+    "actors/ranking.py",
+    "actors/runtime/everyone.py",
+    "actors/selector.py",
+    "actors/state/views.py",
     "actors/state/fold.py",
     "actors/state/history.py",
     "actors/state/market.py",
