@@ -13,6 +13,7 @@ where they enter.
 :mod:`.changepoint`    how long a hit rate has been what it is, and what it is
 :mod:`.change`         a change point that was told of
 :mod:`.mixture`        several Betas as one posterior
+:mod:`.hypotheses`     the loops of both, to be compiled
 :mod:`.calibration`    reliability bins, signed, expected and maximum calibration error
 :mod:`.scores`         Brier and log loss, Murphy's decomposition
 :mod:`.threshold`      the adaptive threshold, its relaxation and its walls

@@ -15,7 +15,7 @@ outcome, ``p·x + (1 − p)(1 − x)`` with ``p`` its mean. Of more than ``runs_
 with its own age; runs begun later are judged as the others are on average, so that it speaks neither for nor against
 them. Time does not run backwards.
 
-Weights are kept as rows of one hypothesis each, so that sums run in one fixed order and have the same bits everywhere.
+Sums run in one fixed order, and have the same bits everywhere: see :mod:`.hypotheses`.
 
 Source: Adams & MacKay (2007), *Bayesian online changepoint detection*, arXiv:0710.3742; the grid of rates: Wilson,
 Nassar & Gold (2010), *Bayesian online learning of the hazard rate in change-point problems*, Neural Computation 22;
@@ -24,20 +24,37 @@ drifts beside runs as fixed share has it: Herbster & Warmuth (1998), *Tracking t
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from math import exp, exp2
-from typing import Final, NamedTuple, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final, NamedTuple
 
 from .change import HEADER_BYTES, Change, pack_header, packed_change, unpack_counts
+from .hypotheses import (
+    Numbers,
+    Times,
+    bayes_rule,
+    chances,
+    count_in,
+    fade,
+    judge_by_others,
+    late_shares,
+    marginals,
+    numbers,
+    packed,
+    packed_rows,
+    packed_times,
+    segments_end,
+    sum_from,
+    times,
+    unpacked,
+    unpacked_times,
+)
 from .mixture import Mixture
 
 __all__ = ["ChangePointFilter", "ChangePointRules"]
 
-Floats: TypeAlias = NDArray[np.float64]
-
 _HOUR: Final = 3_600.0
+_BYTES: Final = 8
 
 
 class ChangePointRules(NamedTuple):
@@ -74,26 +91,23 @@ class ChangePointFilter:
     """
 
     __slots__ = (
-        "_alpha", "_as_of_ns", "_beta", "_counts", "_n", "_prior", "_start", "_watched_ns", "_weight", "last", "rules",
+        "_alphas", "_as_of_ns", "_betas", "_starts", "_watched_ns", "_weights", "last", "rules",
     )  # fmt: skip
 
     def __init__(self, rules: ChangePointRules | None = None, data: bytes = b"") -> None:
-        self.rules = rules = ChangePointRules() if rules is None else rules
-        drifts, rates = len(rules.half_lives_seconds), len(rules.mean_runs_seconds)
-        size = drifts + rules.runs_max + 1
-        self._weight = np.zeros((size, rates))
-        self._prior = np.array(((rules.prior_alpha,), (rules.prior_beta,)))
-        self._counts = np.empty((2, size))
-        self._counts[:] = self._prior
-        self._alpha, self._beta = self._counts
-        self._start = np.zeros(size, dtype=np.int64)
-        self._n = 0
+        self.rules = ChangePointRules() if rules is None else rules
+        if data:
+            self._unpack(data)
+            return
+        self._weights: list[Numbers] = []
+        """A column for each rate."""
+        self._alphas: Numbers = numbers(())
+        self._betas: Numbers = numbers(())
+        self._starts: Times = times(())
         self._as_of_ns = 0
         self._watched_ns = 0
         self.last: Change | None = None
         """The newest change told of."""
-        if data:
-            self._unpack(data)
 
     @property
     def as_of_ns(self) -> int:
@@ -101,166 +115,143 @@ class ChangePointFilter:
         return self._as_of_ns
 
     def __len__(self) -> int:
-        return self._n
+        return len(self._starts)
 
     def add(self, x: float, at_ns: int) -> Change | None:
         """Learn from an outcome; returns a change that it settled."""
-        if self._n == 0:
+        if not self._starts:
             self._begin(at_ns)
         if at_ns < self._as_of_ns:
             self._add_late(x, at_ns)
             return None
         if at_ns > self._as_of_ns:
             self._pass_time(at_ns)
-        n = self._n
-        weight, alpha, beta = self._weight[:n], self._alpha[:n], self._beta[:n]
-        if x == 1.0:
-            chance = alpha / (alpha + beta)
-            weight *= chance[:, None]
-            alpha += 1.0
-        elif x == 0.0:
-            chance = beta / (alpha + beta)
-            weight *= chance[:, None]
-            beta += 1.0
-        else:
-            chance = (alpha * x + beta * (1.0 - x)) / (alpha + beta)
-            weight *= chance[:, None]
-            alpha += x
-            beta += 1.0 - x
-        weight /= sum(np.add.reduce(weight, 0).tolist())
-        marginal = np.add.reduce(weight, 1)
-        change = self._look_for_change(marginal)
-        if n > len(self.rules.half_lives_seconds) + self.rules.runs_max:
-            self._drop_least(marginal)
+        alphas, betas = self._alphas, self._betas
+        marginal = bayes_rule(self._weights, chances(alphas, betas, x))
+        count_in(alphas, x)
+        count_in(betas, 1.0 - x)
+        first = self._first_later()
+        change = self._look_for_change(marginal, first)
+        if len(alphas) > len(self.rules.half_lives_seconds) + self.rules.runs_max:
+            # Whether or not one was told of: what is later than that is another's.
+            self._drop_least(marginal, first if change is None else self._first_later())
         return change
 
     def _begin(self, at_ns: int) -> None:
         rules, drifts = self.rules, len(self.rules.half_lives_seconds)
-        means = np.array(rules.mean_runs_seconds)
-        belief = means / means.sum()
         share = rules.drift_share if drifts else 0.0
-        if drifts:
-            self._weight[:drifts] = belief * (share / drifts)
-        self._weight[drifts] = belief * (1.0 - share)
-        self._start[: drifts + 1] = at_ns
-        self._n = drifts + 1
+        total = sum_from(numbers(rules.mean_runs_seconds), 0)
+        for mean in rules.mean_runs_seconds:
+            belief = mean / total
+            column = [belief * (share / drifts)] * drifts if drifts else []
+            self._weights.append(numbers([*column, belief * (1.0 - share)]))
+        count = drifts + 1
+        self._alphas = numbers([rules.prior_alpha] * count)
+        self._betas = numbers([rules.prior_beta] * count)
+        self._starts = times([at_ns] * count)
         self._as_of_ns = self._watched_ns = at_ns
 
     def _pass_time(self, at_ns: int) -> None:
         """Segments may have ended since the newest outcome; a new run may begin with the next one."""
-        rules, n = self.rules, self._n
-        drifts = len(rules.half_lives_seconds)
+        rules, drifts = self.rules, len(self.rules.half_lives_seconds)
         seconds = (at_ns - self._as_of_ns) / 1e9
-        weight = self._weight
-        held = np.add.reduce(weight[:n], 0)
-        lasts = np.array([exp(-seconds / mean) for mean in rules.mean_runs_seconds])
-        weight[:n] *= lasts
-        ended = held * (1.0 - lasts)
         share = rules.drift_share if drifts else 0.0
-        if drifts:
-            self._fade(self._counts, seconds)
-            weight[:drifts] += ended * (share / drifts)
-        weight[n] = ended * (1.0 - share)
-        self._alpha[n], self._beta[n], self._start[n] = rules.prior_alpha, rules.prior_beta, at_ns
-        self._n = n + 1
+        ended = segments_end(self._weights, self._lasts(seconds), drifts, share / drifts if drifts else 0.0)
+        for column, lost in zip(self._weights, ended, strict=True):
+            column.append(lost * (1.0 - share))
+        self._fade(self._alphas, self._betas, seconds)
+        self._alphas.append(rules.prior_alpha)
+        self._betas.append(rules.prior_beta)
+        self._starts.append(at_ns)
         self._as_of_ns = at_ns
 
-    def _fade(self, counts: Floats, seconds: float) -> None:
-        some = counts[:, : len(self.rules.half_lives_seconds)]
-        some -= self._prior
-        some *= np.array([exp2(-seconds / half_life) for half_life in self.rules.half_lives_seconds])
-        some += self._prior
+    def _lasts(self, seconds: float) -> list[float]:
+        """The chance, by each rate, that a segment lasts that long."""
+        return [exp(-seconds / mean) for mean in self.rules.mean_runs_seconds]
+
+    def _kept(self, seconds: float) -> list[float]:
+        """What each drift keeps in that time."""
+        return [exp2(-seconds / half_life) for half_life in self.rules.half_lives_seconds]
+
+    def _fade(self, alphas: Numbers, betas: Numbers, seconds: float) -> None:
+        kept = self._kept(seconds)
+        fade(alphas, kept, self.rules.prior_alpha)
+        fade(betas, kept, self.rules.prior_beta)
 
     def _add_late(self, x: float, at_ns: int) -> None:
-        rules, n = self.rules, self._n
-        drifts = len(rules.half_lives_seconds)
-        weight, alpha, beta = self._weight[:n], self._alpha[:n], self._beta[:n]
-        counts = (self._start[:n] <= at_ns).astype(np.float64)
-        seconds = (self._as_of_ns - at_ns) / 1e9
-        counts[:drifts] = [exp2(-seconds / half_life) for half_life in rules.half_lives_seconds]
-        knows = counts > 0.0
-        if not knows.any():
+        shares = late_shares(self._starts, self._kept((self._as_of_ns - at_ns) / 1e9), at_ns)
+        if not any(shares):
             return
-        chance = (alpha * x + beta * (1.0 - x)) / (alpha + beta)
-        marginal = np.add.reduce(weight, 1)
-        held = sum(marginal[knows].tolist())
-        if held > 0.0:
-            average = sum((chance[knows] * marginal[knows]).tolist()) / held
-            chance[~knows] = average
-            weight *= chance[:, None]
-            weight /= sum(np.add.reduce(weight, 0).tolist())
-        alpha += counts * x
-        beta += counts * (1.0 - x)
+        chance = chances(self._alphas, self._betas, x)
+        weights = self._weights
+        if judge_by_others(chance, shares, marginals(weights, [1.0] * len(weights), len(shares))):
+            bayes_rule(weights, chance)
+        count_in(self._alphas, x, shares)
+        count_in(self._betas, 1.0 - x, shares)
 
-    def _look_for_change(self, marginal: Floats) -> Change | None:
-        """Told once the runs begun since the last one was told of hold ``alarm`` of the probability."""
-        n, first = self._n, self._first_later()
-        if first >= n:
+    def _look_for_change(self, marginal: Numbers, first: int) -> Change | None:
+        """Told once the runs begun since the last one was told of, the ``first`` and on, hold ``alarm`` of the
+        probability."""
+        if first >= len(marginal):
             return None
-        later = marginal[first:].tolist()
-        probability = sum(later)
+        probability = sum_from(marginal, first)
         if probability < self.rules.alarm:
             return None
         self._watched_ns = self._as_of_ns
         place, below = first, 0.0
-        for mass in later:
+        for mass in marginal[first:]:
             below += mass
             if below >= probability / 2.0:
                 break
             place += 1
-        place = min(place, n - 1)
-        alpha, beta = float(self._alpha[place]), float(self._beta[place])
+        place = min(place, len(marginal) - 1)
+        alpha, beta = self._alphas[place], self._betas[place]
         self.last = Change(
-            int(self._start[place]),
+            self._starts[place],
             self._as_of_ns,
-            self._mean_before(first, place),
+            self._mean_before(marginal, first, place),
             alpha / (alpha + beta),
             probability,
         )
         return self.last
 
-    def _mean_before(self, first: int, place: int) -> float:
+    def _mean_before(self, marginal: Numbers, first: int, place: int) -> float:
         """Mean of what the longest run that ended has counted more than the one that began."""
         rules, drifts = self.rules, len(self.rules.half_lives_seconds)
         alpha = beta = 0.0
         if first > drifts:
-            old = drifts + int(self._weight[drifts:first].sum(axis=1).argmax())
-            alpha = max(float(self._alpha[old] - self._alpha[place]), 0.0)
-            beta = max(float(self._beta[old] - self._beta[place]), 0.0)
+            old = _most(marginal, drifts, first)
+            alpha = max(self._alphas[old] - self._alphas[place], 0.0)
+            beta = max(self._betas[old] - self._betas[place], 0.0)
         alpha, beta = alpha + rules.prior_alpha, beta + rules.prior_beta
         return alpha / (alpha + beta)
 
-    def _drop_least(self, marginal: Floats) -> None:
-        """Drop the least probable run, but not the most probable of those that a change would be told against."""
-        drifts, n = len(self.rules.half_lives_seconds), self._n
-        first = self._first_later()
+    def _drop_least(self, marginal: Numbers, first: int) -> None:
+        """Drop the least probable run, but not the most probable of those that a change would be told against, which
+        are those before the ``first``."""
+        drifts = len(self.rules.half_lives_seconds)
         if first > drifts:
-            marginal[drifts + int(marginal[drifts:first].argmax())] = 2.0
-        least = drifts + int(marginal[drifts:n].argmin())
-        for kept in (self._weight, self._alpha, self._beta, self._start):
-            kept[least : n - 1] = kept[least + 1 : n]
-        self._n = n - 1
+            marginal[_most(marginal, drifts, first)] = 2.0
+        least = marginal.index(min(marginal[drifts:]), drifts)
+        for kept in (*self._weights, self._alphas, self._betas, self._starts):
+            del kept[least]
 
     def _first_later(self) -> int:
         """Place of the first run begun since a change was told of."""
-        drifts = len(self.rules.half_lives_seconds)
-        return drifts + int(self._start[drifts : self._n].searchsorted(self._watched_ns, side="right"))
+        return bisect_right(self._starts, self._watched_ns, len(self.rules.half_lives_seconds))
 
     def mixture(self, as_of_ns: int) -> Mixture:
         """What the next outcome may come from, as of a time, which changes nothing. A time before the newest outcome
         reads as that."""
-        rules, n = self.rules, self._n
-        if n == 0:
-            return Mixture(np.ones(1), *self._prior)
+        rules = self.rules
+        alphas, betas = self._alphas[:], self._betas[:]
+        alphas.append(rules.prior_alpha)
+        betas.append(rules.prior_beta)
+        if not self._starts:
+            return Mixture(numbers((1.0,)), alphas, betas)
         seconds = max(as_of_ns - self._as_of_ns, 0) / 1e9
-        counts = self._counts[:, : n + 1].copy()
-        counts[:, n:] = self._prior
-        weight = np.empty(n + 1)
-        lasts = np.array([exp(-seconds / mean) for mean in rules.mean_runs_seconds])
-        np.add.reduce(self._weight[:n] * lasts, 1, out=weight[:n])
-        weight[n] = max(1.0 - float(np.add.reduce(weight[:n])), 0.0)
-        self._fade(counts, seconds)
-        return Mixture(weight, *counts)
+        self._fade(alphas, betas, seconds)
+        return Mixture(marginals(self._weights, self._lasts(seconds), len(self)), alphas, betas)
 
     def mean(self, as_of_ns: int) -> float:
         """Mean of the mixture: the chance that the next outcome is right."""
@@ -268,27 +259,33 @@ class ChangePointFilter:
 
     def change_probability(self, since_ns: int, as_of_ns: int) -> float:
         """Probability that the current segment is a run that began after ``since_ns``."""
-        weight = self.mixture(as_of_ns).weights
-        drifts, n = len(self.rules.half_lives_seconds), self._n
-        if n == 0:
+        if not self._starts:
             return 0.0
-        first = drifts + int(self._start[drifts:n].searchsorted(since_ns, side="right"))
-        return min(sum(weight[first:].tolist()), 1.0)
+        first = bisect_right(self._starts, since_ns, len(self.rules.half_lives_seconds))
+        return min(sum_from(self.mixture(as_of_ns).weights, first), 1.0)
 
     def tobytes(self) -> bytes:
         """All of it; ``ChangePointFilter(rules, data)`` is the inverse, with the same rules."""
-        n = self._n
-        header = pack_header(n, self._as_of_ns, self._watched_ns, self.last)
-        parts = self._weight, self._alpha, self._beta, self._start
-        return header + b"".join(part[:n].tobytes() for part in parts)
+        parts = (
+            packed_rows(self._weights),
+            packed(self._alphas),
+            packed(self._betas),
+            packed_times(self._starts),
+        )
+        return pack_header(len(self), self._as_of_ns, self._watched_ns, self.last) + b"".join(parts)
 
     def _unpack(self, data: bytes) -> None:
-        n, self._as_of_ns, self._watched_ns = unpack_counts(data)
-        rates = self._weight.shape[1]
-        numbers = np.frombuffer(data, dtype=np.float64, offset=HEADER_BYTES, count=n * (rates + 2))
-        self._weight[:n] = numbers[: n * rates].reshape(n, rates)
-        self._alpha[:n] = numbers[n * rates : n * (rates + 1)]
-        self._beta[:n] = numbers[n * (rates + 1) :]
-        self._start[:n] = np.frombuffer(data, dtype=np.int64, offset=HEADER_BYTES + numbers.nbytes)
-        self._n = n
+        """After the head come the weights, a row for each hypothesis, then counts and starts."""
+        count, self._as_of_ns, self._watched_ns = unpack_counts(data)
+        rates = len(self.rules.mean_runs_seconds)
+        end = HEADER_BYTES + count * (rates + 2) * _BYTES
+        values, counts = unpacked(data[HEADER_BYTES:end]), count * rates
+        self._weights = [values[rate:counts:rates] for rate in range(rates)]
+        self._alphas, self._betas = values[counts : counts + count], values[counts + count :]
+        self._starts = unpacked_times(data[end:])
         self.last = packed_change(data)
+
+
+def _most(values: Numbers, first: int, end: int) -> int:
+    """The first place of the greatest of some values."""
+    return values.index(max(values[first:end]), first)

@@ -5,14 +5,11 @@ The Beta that stands for it has its mean and its variance: the method of moments
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from .hypotheses import Numbers, mean_of, place_of_share, square_of
 
 __all__ = ["SHARPNESS", "Mixture", "sharpened"]
-
-Floats: TypeAlias = NDArray[np.float64]
 
 SHARPNESS: Final = 3.0
 """Of the draws, see :func:`sharpened`; 1 picks each hypothesis by its weight."""
@@ -37,34 +34,32 @@ class Mixture(NamedTuple):
     """Betas with weights that sum to 1: drifts from the longest memory to the shortest, runs from the oldest to the
     newest, last the segment that may have begun since the newest outcome."""
 
-    weights: Floats
-    alphas: Floats
-    betas: Floats
+    weights: Numbers
+    alphas: Numbers
+    betas: Numbers
 
     def mean(self) -> float:
         """Mean of the hit rate."""
-        return float(np.add.reduce(self.weights * (self.alphas / (self.alphas + self.betas))))
+        return mean_of(self.weights, self.alphas, self.betas)
 
     def matched_beta(self) -> tuple[float, float]:
         """(alpha, beta) of the Beta distribution that has the mean and the variance of the mixture.
 
-        >>> Mixture(np.array([0.5, 0.5]), np.array([2.0, 1.0]), np.array([1.0, 2.0])).matched_beta()
+        >>> from handicapper.actors.learning.hypotheses import numbers
+        >>> Mixture(numbers([0.5, 0.5]), numbers([2.0, 1.0]), numbers([1.0, 2.0])).matched_beta()
         (1.0, 1.0)
         """
-        sizes = self.alphas + self.betas
-        means = self.alphas / sizes
-        mean = float(np.add.reduce(self.weights * means))
-        # E[p²] of a Beta is mean · (alpha + 1) / (alpha + beta + 1).
-        square = float(np.add.reduce(self.weights * means * (self.alphas + 1.0) / (sizes + 1.0)))
-        variance = square - mean * mean
+        mean = mean_of(self.weights, self.alphas, self.betas)
+        variance = square_of(self.weights, self.alphas, self.betas) - mean * mean
         size = mean * (1.0 - mean) / variance - 1.0
         return mean * size, (1.0 - mean) * size
 
     def component(self, u: float) -> tuple[float, float]:
         """(alpha, beta) of the Beta that the uniform ``u`` picks for a draw: see :func:`sharpened`.
 
-        >>> Mixture(np.array([0.9, 0.1]), np.array([2.0, 1.0]), np.array([3.0, 4.0])).component(0.95)
+        >>> from handicapper.actors.learning.hypotheses import numbers
+        >>> Mixture(numbers([0.9, 0.1]), numbers([2.0, 1.0]), numbers([3.0, 4.0])).component(0.95)
         (2.0, 3.0)
         """
-        place = min(int(self.weights.cumsum().searchsorted(sharpened(u))), len(self.weights) - 1)
-        return float(self.alphas[place]), float(self.betas[place])
+        place = place_of_share(self.weights, sharpened(u))
+        return self.alphas[place], self.betas[place]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from handicapper.actors.learning.hypotheses import numbers
 from handicapper.actors.learning.mixture import Mixture, sharpened
 
 MIXTURES = [
-    Mixture(np.array([1.0]), np.array([3.0]), np.array([5.0])),
-    Mixture(np.array([0.3, 0.7]), np.array([40.0, 2.0]), np.array([10.0, 6.0])),
-    Mixture(np.array([0.9, 0.05, 0.05]), np.array([1.5, 100.0, 7.0]), np.array([1.5, 300.0, 2.0])),
+    Mixture(numbers([1.0]), numbers([3.0]), numbers([5.0])),
+    Mixture(numbers([0.3, 0.7]), numbers([40.0, 2.0]), numbers([10.0, 6.0])),
+    Mixture(numbers([0.9, 0.05, 0.05]), numbers([1.5, 100.0, 7.0]), numbers([1.5, 300.0, 2.0])),
 ]
 
 

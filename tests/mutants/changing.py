@@ -25,8 +25,8 @@ CHANGING = (
     Mutant(
         "change points: the hazard ignores the time between outcomes",
         "actors/learning/changepoint.py",
-        "[exp(-seconds / mean) for mean in rules.mean_runs_seconds])\n        weight[:n] *= lasts\n",
-        "[exp(-3_600.0 / mean) for mean in rules.mean_runs_seconds])\n        weight[:n] *= lasts\n",
+        "        ended = segments_end(self._weights, self._lasts(seconds), ",
+        "        ended = segments_end(self._weights, self._lasts(3_600.0), ",
         ("tests/learning/test_changepoint.py",),
     ),
     Mutant(
@@ -38,9 +38,9 @@ CHANGING = (
     ),
     Mutant(
         "change points: a late outcome counts in runs that began after it",
-        "actors/learning/changepoint.py",
-        "        counts = (self._start[:n] <= at_ns).astype(np.float64)\n",
-        "        counts = np.ones(n)\n",
+        "actors/learning/hypotheses.py",
+        "        if starts[i] <= at_ns:\n            shares[i] = 1.0\n",
+        "        shares[i] = 1.0\n",
         ("tests/learning/test_changepoint.py",),
     ),
     Mutant(

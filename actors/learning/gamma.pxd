@@ -1,0 +1,13 @@
+# A single variate, on C's numbers; gamma.py alone says what is done.
+
+cimport cython
+
+cdef double CELL, _THIRD, _SQUEEZE, _SHAPE_MAX, _CLEAR
+cdef unsigned long long _LEFT_OVER
+
+
+@cython.locals(
+    d=double, c=double, x=double, v=double, square=double, u=double, margin=double, drawn="unsigned long long",
+    attempt="unsigned long long",
+)
+cpdef double gamma_variate(unsigned long long seed, double shape)
