@@ -3,7 +3,7 @@
 cimport cython
 from handicapper.actors.learning cimport splitmix
 
-cdef double CELL, _THIRD, _SQUEEZE, _SHAPE_MAX, _CLEAR
+cdef double CELL, _THIRD, _SQUEEZE, _SHAPE_MAX
 cdef unsigned long long _LEFT_OVER
 
 
