@@ -101,8 +101,9 @@ def _when_done(session: Taking, msgid: MsgId, method: str, params: object, pendi
     """Answer once it is done; in this turn if it is already, as it is when nobody had to be waited for, because
     waking the loop would take longer than most questions do."""
     service, asking, here = session.service, True, get_ident()
+    place = session.lanes.place(method)
 
-    def answer() -> None:
+    def say() -> None:
         result, error = outcome_of(pending)
         if error is not None:
             session.answer_error(msgid, error, method, params)
@@ -112,9 +113,9 @@ def _when_done(session: Taking, msgid: MsgId, method: str, params: object, pendi
 
     def done(_: Pending) -> None:
         if asking and get_ident() == here:
-            answer()
+            place.answer(say)
         else:
-            service.post(answer)
+            service.post(place.answer, say)
 
     session.enter(None, 1)
     pending.add_done_callback(done)
@@ -219,14 +220,18 @@ def _slow(method: str, ask: Callable[[Taking, Any], Any]) -> Answer:
         _room(session)
         session.enter(None, 1)
         session.slow_questions += 1
+        place = session.lanes.place(method)
 
-        def done(result: Any, error: BaseException | None) -> None:
+        def say(result: Any, error: BaseException | None) -> None:
             session.slow_questions -= 1
             if error is not None:
                 session.answer_error(msgid, error, method, params)
             else:
                 session.answer(msgid, result)
             session.leave(1)
+
+        def done(result: Any, error: BaseException | None) -> None:
+            place.answer(lambda: say(result, error))
 
         session.service.run_blocking(lambda: ask(session, params), done, lambda: not session.gone)
 
