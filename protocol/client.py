@@ -148,6 +148,7 @@ class Client(ClientInputs, ClientQuestions):
             daemon.kill()
             raise
         client._daemon = daemon
+        client._exchange.peer_gone = daemon.gone
         return client
 
     # -------------------------------------------------------------- lifetime
