@@ -35,7 +35,10 @@ Answer = Callable[["Taking", MsgId, Any, int], "Run | None"]
 PARAMS_UNITS: Final = 2
 SELECTION_UNITS: Final = 8
 DRAWS_A_UNIT: Final = 8
-"""What questions cost of a turn, measured against an input: parameters, a selection, the draws in it."""
+CELLS_A_UNIT: Final = 12
+MARKET_UNITS: Final = 128
+"""What questions cost of a turn, measured against an input: parameters, a selection, the draws in it; forecasts that
+are combined, by models times outcomes, and those of a market, of which it is not known here how many they are."""
 
 
 # ------------------------------------------------------------------- session
@@ -198,7 +201,7 @@ def _forecasts(depth_max: int) -> ParamsDecoder:
 
 def _combine(session: Taking, msgid: MsgId, params: p.Combine, _size_bytes: int) -> None:
     _room(session)
-    predictions = None
+    predictions, units = None, MARKET_UNITS
     if params.predictions is not None:
         check_items("predictions", len(params.predictions), session.service.limits.batch_items_max)
         decoder = _forecasts(session.service.limits.depth_max)
@@ -206,7 +209,9 @@ def _combine(session: Taking, msgid: MsgId, params: p.Combine, _size_bytes: int)
             decoder.decode(raw, f"predictions[{index}].").message()
             for index, raw in enumerate(params.predictions)
         ]
-    session.charge(SELECTION_UNITS + len(predictions or ()) // 2)
+        outcomes = {each.outcome for each in predictions} | set(params.outcomes or ())
+        units = SELECTION_UNITS + len(predictions) // 2 + len(predictions) * len(outcomes) // CELLS_A_UNIT
+    session.charge(units)
     pending = session.service.backend.combine_nowait(
         params.market_id, predictions=predictions, outcomes=params.outcomes or (), as_of=params.as_of
     )
