@@ -154,7 +154,8 @@ class Service:
         if self.in_flight + requests <= bound:
             return None
         return BusyError(
-            f"{self.in_flight} requests are in flight, the most allowed is {bound} (server.in_flight_requests_max)",
+            f"{self.in_flight} requests are in flight and {requests} more came, the most allowed is {bound} "
+            "(server.in_flight_requests_max)",
             BUSY_RETRY_MS,
         )
 
