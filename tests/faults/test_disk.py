@@ -7,17 +7,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from handicapper.actors import Learner, verify_state
 from handicapper.config import Settings, settings_from_dict
 from handicapper.protocol.errors import HandicapperError, StateError, StateLockedError, StoreFailedError
-from handicapper.protocol.messages import Input, Prediction
 
 from .conftest import ForkServer, Job
 from .images import SEED, TABLES, Image, small_settings
-from .workload import make_call
+from .workload import bulky_inputs, make_call
 
 DEADLINE_SECONDS = 30.0
 
@@ -160,20 +158,13 @@ def _settings(**persistence: Any) -> Settings:
     return settings_from_dict({"online_learning": {"persistence": {**TABLES["persistence"], **persistence}}})
 
 
-def _bulky(number: int) -> list[Input]:
-    """The inputs of a call, the predictions among them with notes: hundreds of calls fill a map, not thousands."""
-    inputs = make_call(SEED, 0, 0, number).inputs
-    notes = {"notes": "x" * 1000}
-    return [msgspec.structs.replace(i, metadata=notes) if isinstance(i, Prediction) else i for i in inputs]
-
-
 def test_map_at_its_limit_refuses_by_name_and_opens_again_with_a_larger_one(tmp_path: Path) -> None:
     path = tmp_path / "state"
     number = 0
     with Learner(path, _settings(map_mib_max=2)) as learner:
         with pytest.raises(StoreFailedError, match="map_mib_max"):
             for number in range(100_000):
-                learner.record(_bulky(number))
+                learner.record(bulky_inputs(SEED, number))
         statistics = learner.statistics()
         assert statistics.state == "failed"
         with pytest.raises(StoreFailedError, match="map_mib_max"):
@@ -182,7 +173,7 @@ def test_map_at_its_limit_refuses_by_name_and_opens_again_with_a_larger_one(tmp_
     with Learner(path, _settings(map_mib_max=64)) as learner:
         assert learner.statistics().seq == statistics.durable_seq
         for earlier in range(number):
-            inputs = _bulky(earlier)
+            inputs = bulky_inputs(SEED, earlier)
             assert learner.record(inputs).duplicates == len(inputs)
     assert verify_state(path, small_settings()).ok
 
