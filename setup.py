@@ -25,6 +25,7 @@ COMPILED = (
     "actors/state/statistics.py",
     "protocol/framing.py",
     "protocol/many.py",
+    "protocol/rows.py",
 )
 """Those that gain by it. What awaits a codec, the disk or another module's code does not."""
 

@@ -6,16 +6,33 @@ byte costs no more than one that comes whole.
 
 from __future__ import annotations
 
-from typing import Final
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import msgpack
 
 from .errors import ProtocolError, TooLargeError, UnframeableError
 
-__all__ = ["Framer"]
+__all__ = ["Chunk", "Framer"]
 
 BUFFER_BYTES: Final = 4 * 1024
 """What a connection's unpacker begins with (its own default is a mebibyte each); it grows as needed."""
+
+
+class Chunk(NamedTuple):
+    """Whole messages, one behind the other: what lies together can be decoded together."""
+
+    data: bytes
+    ends: list[int]
+    """Where each message ends in ``data``."""
+
+    def messages(self) -> list[bytes]:
+        """Each for itself.
+
+        >>> Chunk(b"\\xc0\\x91\\xc0", [1, 3]).messages()
+        [b'\\xc0', b'\\x91\\xc0']
+        """
+        return [self.data[start:end] for start, end in pairwise((0, *self.ends))]
 
 
 class Framer:
@@ -82,11 +99,17 @@ class Framer:
 
     def next_messages(self, count_max: int) -> list[bytes]:
         """Up to ``count_max`` whole messages, in order."""
-        messages: list[bytes] = []
+        return self.next_chunk(count_max).messages()
+
+    def next_chunk(self, count_max: int) -> Chunk:
+        """The same, uncut."""
+        ends: list[int] = []
         if self._exhausted:
-            return messages
-        data, start, offset = self._data, self._start, self._offset
+            return Chunk(b"", ends)
+        data, first, offset = self._data, self._start, self._offset
         skip, tell, bytes_max = self._unpacker.skip, self._unpacker.tell, self._bytes_max
+        offset += first
+        start = 0
         try:
             for _ in range(count_max):
                 skip()
@@ -94,11 +117,11 @@ class Framer:
                 if end - start > bytes_max:
                     self._fail(TooLargeError(self._too_large(f"of {end - start} bytes")))
                     break
-                messages.append(bytes(data[start:end]))
+                ends.append(end)
                 start = end
         except msgpack.OutOfData:
             self._exhausted = True
-            if len(data) - start > bytes_max:
+            if len(data) - first - start > bytes_max:
                 self._fail(TooLargeError(self._too_large("begun")))
         except msgpack.FormatError:
             self._fail(
@@ -108,8 +131,8 @@ class Framer:
             self._fail(UnframeableError("nested beyond 1,024 levels; the connection is closed"))
         except ValueError as error:  # msgpack's root for whatever else it finds
             self._fail(UnframeableError(f"not MessagePack: {error}; the connection is closed"))
-        self._start = start
-        return messages
+        self._start = first + start
+        return Chunk(bytes(data[first : self._start]), ends)
 
     def _too_large(self, what: str) -> str:
         return (

@@ -17,7 +17,7 @@ cpdef _fold_evidence(s, rows, rules)
 
 @cython.locals(
     bins=list, count="Py_ssize_t", last="Py_ssize_t", place="Py_ssize_t", x_squared_sum=double,
-    log_loss_sum=double, x=double, confidence=double, price=double,
+    log_loss_sum=double, x=double, confidence=double, price=double, lowest=double, highest=double,
 )
 cpdef _fold_calibration(s, rows)
 

@@ -97,6 +97,7 @@ def _fold_calibration(s: LearnedStatistics, rows: Sequence[Row]) -> None:
     """Bins and scores over everything: ``learning.calibration.add_to_bins``, ``learning.scores.log_loss``."""
     bins = s.bins
     count, last = len(bins) // FIELDS, len(bins) - FIELDS
+    lowest, highest = LOG_LOSS_CLIP, 1.0 - LOG_LOSS_CLIP
     x_squared_sum, log_loss_sum = s.x_squared_sum, s.log_loss_sum
     for _, _, x, confidence, price in rows:
         if confidence != confidence or x != x:
@@ -110,7 +111,7 @@ def _fold_calibration(s: LearnedStatistics, rows: Sequence[Row]) -> None:
         bins[place + 3] += confidence * confidence
         bins[place + 4] += confidence * x
         x_squared_sum += x * x
-        if not LOG_LOSS_CLIP <= confidence <= 1.0 - LOG_LOSS_CLIP:
+        if not lowest <= confidence <= highest:
             log_loss_sum += log_loss(confidence, x)
         elif x == 1.0:
             log_loss_sum += -math.log(confidence)
@@ -144,7 +145,9 @@ def _fold_threshold(
     relaxes = 0.0 < half_life_ns < inf
     theta, theta_at_ns, count, error_sum = s.threshold, s.threshold_at_ns, s.window_count, s.window_error_sum
     start, packed, kept_from = s.window_start, history.packed, history.first
-    for end, (_, at_ns, x, confidence, _) in enumerate(rows, first + 1):
+    end = first
+    for _, at_ns, x, confidence, _ in rows:
+        end += 1
         if count and end - start > span:
             start, count, error_sum = _slide(history, start, count, error_sum, size, end)
         if x != x:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from ...protocol.messages import MarketResolved, Prediction, TradeOutcome
 from ..learning.payout import outcome_value
@@ -21,6 +22,7 @@ __all__ = [
     "effective_resolution",
     "loose_market_id",
     "loose_row",
+    "loose_score",
     "revision_key",
     "row_of",
 ]
@@ -136,11 +138,18 @@ def row_of(ticket: Ticket, ruling: Ruling | None) -> Scored | None:
 
 def loose_row(outcome: TradeOutcome, row_id: int) -> Scored:
     """What a trade outcome teaches as long as nothing else is known of its prediction."""
-    x = 1.0 if outcome.predicted_outcome == outcome.actual_outcome else 0.0
-    confidence = outcome.confidence
+    _, _, predicted, actual, resolved_at, pnl, confidence = astuple(outcome)
+    return loose_score(row_id, predicted, actual, resolved_at, pnl, confidence)
+
+
+def loose_score(
+    row_id: int, predicted: str, actual: str, resolved_at: int, pnl: Decimal | None, confidence: float | None
+) -> Scored:
+    """The same of its fields."""
+    x = 1.0 if predicted == actual else 0.0
     if confidence is None:
         confidence = UNKNOWN
-    return Scored(row_id, outcome.resolved_at, x, confidence, UNKNOWN, False, None, outcome.pnl)
+    return Scored(row_id, resolved_at, x, confidence, UNKNOWN, False, None, pnl)
 
 
 def _ruled(ticket: Ticket, resolution: MarketResolved, outcome: TradeOutcome | None) -> Scored:

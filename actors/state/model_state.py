@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from ...config.rules import Posterior
 from ...config.settings import LearningRules
@@ -146,15 +148,16 @@ class ModelState:
         first = history.end
         rows: list[Row] = []
         counted: list[Scored] = []
+        amounts: list[Decimal] = []
         for event in events[start : start + max(self.newer_row + CHECKPOINT_ROWS - first, 1)]:
             if type(event) is not Scored:
                 break
-            x = event.x  # as _row_of, without the call
-            rows.append(
-                (event.row_id, event.at_ns, x, event.confidence, event.price) if x == x else _row_of(event)
-            )
-            if event.pnl is not None or event.shadow:
+            row_id, at_ns, x, confidence, price, shadow, stake, pnl = astuple(event)
+            rows.append((row_id, at_ns, x, confidence, price) if x == x else _row_of(event))
+            if shadow or stake is not None:
                 counted.append(event)
+            elif pnl is not None:
+                amounts.append(pnl)
         history.extend(rows)
         try:
             fold_rows(self.now, rows, first, self.rules, history)
@@ -162,8 +165,10 @@ class ModelState:
             history.drop_from(first)
             self._fold_again()
             raise
-        if counted:
-            self.tally.add_all(counted)
+        for each in counted:
+            self.tally.add(each)
+        if amounts:
+            self.tally.add_traded(amounts)
         if history.end - self.newer_row >= CHECKPOINT_ROWS:
             self._advance_checkpoints()
         return start + len(rows)

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import astuple
+
 from ...protocol.messages import Prediction, Receipt, TradeOutcome
 from .book import Book
 from .delivery import Deliveries, Delivery
-from .market import Market, Ticket, loose_row
+from .market import Market, Ticket, loose_score
 
 __all__ = ["take_outcomes", "take_predictions"]
 
@@ -26,29 +28,33 @@ def take_outcomes(
     ``Book.apply``."""
     known, loose, saving, models = book.by_prediction, book.loose.fresh, book.loose.saving, book.controls
     first_seq = seq = book.seq
+    told: dict[str, list[Any]] = {}
     for index in range(start, len(items)):
         outcome = items[index]
         if type(outcome) is not TradeOutcome:
             break
-        prediction_id, model_id = outcome.prediction_id, outcome.model_id
+        prediction_id, model_id, predicted, actual, resolved_at, pnl, confidence = astuple(outcome)
         if (
             prediction_id in known
             or prediction_id in loose
             or prediction_id in saving
             or model_id not in models
-            or outcome.resolved_at > latest_ns
+            or resolved_at > latest_ns
         ):
             break
         seq += 1
         loose[prediction_id] = (seq, outcome)
-        row = loose_row(outcome, seq)
-        delivery = out.get(model_id)
-        if delivery is None:
-            out[model_id] = Delivery(seq, seq, [row])
-        else:
-            delivery.seq = seq
-            delivery.events.append(row)
+        row = loose_score(seq, predicted, actual, resolved_at, pnl, confidence)
+        events = told.get(model_id)
+        if events is None:
+            delivery = out.get(model_id)
+            if delivery is None:
+                delivery = out[model_id] = Delivery(seq, seq, [])
+            events = told[model_id] = delivery.events
+        events.append(row)
         receipts.append(Receipt(seq=seq, scored=1))
+    for model_id, events in told.items():
+        out[model_id].seq = events[-1].row_id  # the row of an outcome without a prediction has its number
     book.seq = seq
     return seq - first_seq
 

@@ -127,16 +127,10 @@ class Tally(Struct, array_like=True):
                 self.stake = add_money(self.stake, row.stake)
                 self.staked_pnl = add_money(self.staked_pnl, row.pnl)
 
-    def add_all(self, rows: Iterable[Scored]) -> None:
-        """Add many: their P&L is summed first, which is the same because money is exact."""
-        plain: list[Decimal] = []
-        for row in rows:
-            pnl = row.pnl
-            if pnl is None or row.shadow or row.stake is not None:
-                self.add(row)
-            else:
-                plain.append(pnl)
-        total = sum_money(plain)
+    def add_traded(self, amounts: Iterable[Decimal]) -> None:
+        """Add the P&L of rows that have nothing else to count. They are summed first, which is the same because
+        money is exact."""
+        total = sum_money(amounts)
         self.pnl = add_money(self.pnl, total)
         self.pnl_traded = add_money(self.pnl_traded, total)
 

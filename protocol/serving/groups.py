@@ -9,7 +9,7 @@ notification, whose sender could not be told (:mod:`.held`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import InvalidValueError
@@ -83,7 +83,7 @@ class InputGroup(Slot):
         self.msgids.append(msgid)
         self._items.append(item)
 
-    def extend(self, msgids: list[int], items: list[Any], size_bytes: int) -> None:
+    def extend(self, msgids: Sequence[int], items: list[Any], size_bytes: int) -> None:
         """Many more, of requests that came as so many bytes."""
         self._size_bytes += size_bytes
         self.msgids += msgids

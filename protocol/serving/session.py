@@ -82,13 +82,15 @@ class Session(Taking):
         # Inputs are counted in when they are handed on, all of the turn together.
         room = self.service.session_in_flight_max - self.in_flight
         if not queue:
-            messages = framer.next_messages(TURN_UNITS)
-            if messages:
+            chunk = framer.next_chunk(TURN_UNITS)
+            count = len(chunk.ends)
+            if count:
                 self.partial_since = None
-            if self._run is None and 1 < len(messages) <= room:
-                room -= len(messages)
-                messages = self._handle_neighbours(messages)
-                room += len(messages)
+            if self._run is None and 1 < count <= room:
+                messages = self._handle_neighbours(chunk)
+                room -= count - len(messages)
+            else:
+                messages = chunk.messages()
             if not self.faulty:
                 queue.extend(messages)
         if self._run is not None:

@@ -15,9 +15,11 @@ from msgspec import Raw
 from ..connection import BadCall, call_of
 from ..decoding import DECODE_ERRORS, is_array, one_map
 from ..errors import ClosedError, ProtocolError, UnauthenticatedError, UnknownMethodError
+from ..framing import Chunk
 from ..limits import BAD_MESSAGES_MAX
 from ..log import get_logger
 from ..many import RequestParts, checked_messages, requests_of
+from ..rows import plain_requests
 from ..validation import check_input
 from ..wording import plain, shown
 from .batch_run import BatchRun
@@ -115,9 +117,12 @@ class Taking(Outgoing):
             if msgid is None and not self.authenticated and self._refusals >= STRANGE_NOTIFICATIONS_MAX:
                 self.fail(UnauthenticatedError(f"{self._refusals} notifications came and no token"), None)
 
-    def _handle_neighbours(self, messages: list[bytes]) -> list[bytes]:
+    def _handle_neighbours(self, chunk: Chunk) -> list[bytes]:
         """Handle messages, inputs of one method that lie next to each other together; returns those that are left
         for another turn. Nothing is handled here if one is something unusual: all are left then."""
+        if self._take_plain(chunk):
+            return []
+        messages = chunk.messages()
         requests = requests_of(messages)
         if requests is None:
             return messages
@@ -140,6 +145,24 @@ class Taking(Outgoing):
             self._handle(messages[start])
             start += 1
         return messages[start:]
+
+    def _take_plain(self, chunk: Chunk) -> bool:
+        """Take in a chunk that is nothing but plain requests of one method."""
+        count, service = len(chunk.ends), self.service
+        if count < NEIGHBOURS_MIN or not self.authenticated or service.stopping:
+            return False
+        found = plain_requests(chunk)
+        if found is None:
+            return False
+        route = service.routes[found.method]
+        if not self._goes_on(route):
+            return False
+        service.counters.requests += count
+        self._bad_in_a_row = 0
+        self.charge(count + len(chunk.data) // PARAMS_BYTES_A_UNIT)
+        group = self._signals if route.kind == "signal" else self._inputs
+        group.extend(found.msgids, found.messages, len(chunk.data))
+        return True
 
     def _take_neighbours(
         self, route: Route | None, requests: list[RequestParts], messages: list[bytes]

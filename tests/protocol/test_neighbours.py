@@ -61,7 +61,7 @@ def answers(messages: list[bytes], pieces: list[int] | None = None, limits: Wire
 
 def alone(messages: list[bytes], limits: WireLimits = ROOMY) -> bytes:
     """The same on the way of one by one, with the same turns."""
-    with changed(requests_of=lambda _: None):
+    with changed(requests_of=lambda _: None, plain_requests=lambda _: None):
         return answers(messages, limits=limits)
 
 
