@@ -105,7 +105,7 @@ class Engine(Sending):
             self._model_failed,
             self._model_changed,
         )
-        self._tell_of_drift = telling_of_drift(self.watchers)
+        self._tell_of_drift = telling_of_drift(self.tell_in_turn)
         try:
             self._start(create, accept_loss)
         except BaseException:

@@ -93,9 +93,9 @@ def test_a_change_that_is_known_changes_nothing_but_no_earlier_row_is_corrected_
 def test_a_model_whose_evidence_ages_by_a_half_life_takes_no_notice() -> None:
     state = ModelState("m", rules())
     state.apply(rows(), 100)
-    older = state.older_row
+    older = state.to_record().older_row
     state.apply([shared(90)], 101)
-    assert (state.now.changes, state.shared, state.older_row) == (None, None, older)
+    assert (state.now.changes, state.shared, state.to_record().older_row) == (None, None, older)
 
 
 def test_one_that_begins_anew_knows_nothing() -> None:
