@@ -116,6 +116,11 @@ class ChangePointFilter:
         """Event time of the newest outcome."""
         return self._as_of_ns
 
+    @property
+    def _first_run(self) -> int:
+        """Place of the first run; what lasts is before it."""
+        return len(self.rules.half_lives_seconds)
+
     def __len__(self) -> int:
         return len(self._starts)
 
@@ -160,16 +165,19 @@ class ChangePointFilter:
             return False
         if at_ns > self._as_of_ns:
             self._pass_time(at_ns)
-        drifts = len(self.rules.half_lives_seconds)
-        first = bisect_left(self._starts, at_ns, drifts)
+        first = bisect_left(self._starts, at_ns, self._first_run)
         if first == len(self._starts):
-            self._append_run([0.0] * len(self._weights), at_ns)
+            for column in self._weights:
+                column.append(0.0)
+            self._alphas.append(self.rules.prior_alpha)
+            self._betas.append(self.rules.prior_beta)
+            self._starts.append(at_ns)
         for column in self._weights:
             for place in range(first):
                 column[first] += column[place]
                 column[place] = 0.0
         for kept in (*self._weights, self._alphas, self._betas, self._starts):
-            del kept[drifts:first]
+            del kept[self._first_run : first]
         self._watched_ns = self._as_of_ns
         return True
 
@@ -193,16 +201,13 @@ class ChangePointFilter:
         seconds = (at_ns - self._as_of_ns) / 1e9
         share = rules.drift_share if drifts else 0.0
         ended = segments_end(self._weights, self._lasts(seconds), drifts, share / drifts if drifts else 0.0)
+        for column, lost in zip(self._weights, ended, strict=True):
+            column.append(lost * (1.0 - share))
         self._fade(self._alphas, self._betas, seconds)
-        self._append_run([lost * (1.0 - share) for lost in ended], at_ns)
-        self._as_of_ns = at_ns
-
-    def _append_run(self, weights: list[float], at_ns: int) -> None:
-        for column, weight in zip(self._weights, weights, strict=True):
-            column.append(weight)
-        self._alphas.append(self.rules.prior_alpha)
-        self._betas.append(self.rules.prior_beta)
+        self._alphas.append(rules.prior_alpha)
+        self._betas.append(rules.prior_beta)
         self._starts.append(at_ns)
+        self._as_of_ns = at_ns
 
     def _lasts(self, seconds: float) -> list[float]:
         """The chance, by each rate, that a segment lasts that long."""

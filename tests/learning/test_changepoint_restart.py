@@ -48,14 +48,14 @@ def test_weights_still_sum_to_one_at_the_beliefs_that_were_held_of_each_rate() -
     assert found.restart(at(130))
     assert [sum(column) for column in found._weights] == pytest.approx(rates, rel=1e-12)
     assert sum(rates) == pytest.approx(1.0, abs=1e-3), "but for the runs that were dropped"
-    drifts = len(found.rules.half_lives_seconds)
+    drifts = found._first_run
     assert all(column[place] == 0.0 for column in found._weights for place in range(drifts))
     assert all(start >= at(130) for start in found._starts[drifts:])
 
 
 def test_runs_begun_after_it_keep_their_weight() -> None:
     found = taught([0.8, 0.2], per_rate=40)
-    drifts = len(found.rules.half_lives_seconds)
+    drifts = found._first_run
     before = dict(zip(found._starts[drifts:], found._weights[2][drifts:], strict=True))
     found._watched_ns = 0  # whatever it told of itself
     assert found.restart(at(45))
@@ -78,7 +78,7 @@ def test_a_change_later_than_all_it_has_seen_leaves_the_prior() -> None:
 
 def test_without_a_run_since_then_a_fresh_one_takes_all() -> None:
     found = taught([0.9])
-    drifts = len(found.rules.half_lives_seconds)
+    drifts = found._first_run
     for kept in (*found._weights, found._alphas, found._betas, found._starts):
         del kept[drifts + 1 :]
     assert found.restart(at(120))
@@ -127,4 +127,4 @@ def test_packed_between_it_goes_on_bit_for_bit() -> None:
     for hour in range(150, 260):
         assert found.add(float(hour % 3 > 0), at(hour)) == again.add(float(hour % 3 > 0), at(hour))
     assert again.tobytes() == found.tobytes()
-    assert len(found) <= found.rules.runs_max + len(found.rules.half_lives_seconds)
+    assert len(found) <= found._first_run + found.rules.runs_max
