@@ -22,7 +22,9 @@ from .helpers import T0, copy_while_open, eventually, lesson_bytes, outcome, sma
 
 Open = Callable[..., Learner]
 HOUR = 3_600 * 10**9
-AT = T0 + 215 * HOUR
+END = 235
+"""Hours: enough to be sure of a change at 200."""
+AT = T0 + END * HOUR
 
 
 def settings(shared: bool = True, posterior: Any = "changepoint") -> Any:
@@ -39,7 +41,7 @@ def hourly(model: str, rates: dict[int, float], hours: range) -> list[Any]:
 
 def both(hours: range) -> list[Any]:
     """``turncoat`` changes at 200, ``steady`` does not; another outcome of each in turn."""
-    turncoat, steady = hourly("turncoat", {0: 0.85, 200: 0.15}, hours), hourly("steady", {0: 0.7}, hours)
+    turncoat, steady = hourly("turncoat", {0: 0.9, 200: 0.1}, hours), hourly("steady", {0: 0.7}, hours)
     return [each for pair in zip(turncoat, steady, strict=True) for each in pair]
 
 
@@ -65,7 +67,7 @@ def test_what_one_model_finds_restarts_the_other_and_is_told_of_the_one_alone(op
     learner = open_learner(settings=settings())
     heard: list[LearnerEvent] = []
     learner.watch(heard.append)
-    teach(learner, range(215))
+    teach(learner, range(END))
     restarted(learner)
     own, steady = learner.report("turncoat"), learner.report("steady", as_of=AT)
     assert own.last_change is not None
@@ -74,8 +76,8 @@ def test_what_one_model_finds_restarts_the_other_and_is_told_of_the_one_alone(op
     assert shared is not None
     assert (shared.model_id, shared.changed_at) == ("turncoat", own.last_change.changed_at)
     assert steady.last_change is None
-    assert steady.effective_sample_size < 40 < 150 < learner_alone(open_learner).effective_sample_size
-    learner.record_outcomes(hourly("steady", {0: 0.7}, range(215, 300)))
+    assert steady.effective_sample_size < 60 < 150 < learner_alone(open_learner).effective_sample_size
+    learner.record_outcomes(hourly("steady", {0: 0.7}, range(END, 320)))
     assert [event.model_id for event in heard if isinstance(event, DriftDetected)] == ["turncoat"]
     assert len(shares(learner)) == 1
     assert learner.verify().differences == ()
@@ -84,7 +86,7 @@ def test_what_one_model_finds_restarts_the_other_and_is_told_of_the_one_alone(op
 def learner_alone(open_learner: Open) -> Any:
     """What is believed of ``steady`` where nothing is shared."""
     learner = open_learner("alone", settings=settings(shared=False))
-    teach(learner, range(215))
+    teach(learner, range(END))
     eventually(lambda: learner.report("turncoat").last_change is not None)
     report = learner.report("steady", as_of=AT)
     assert report.last_shared_change is None
@@ -109,9 +111,9 @@ def test_models_that_find_the_same_change_are_restarted_at_most_once(open_learne
 
 def test_state_is_the_same_after_a_crash_a_snapshot_and_a_restart(open_learner: Open, tmp_path: Path) -> None:
     learner = open_learner(settings=settings())
-    teach(learner, range(215))
+    teach(learner, range(END))
     restarted(learner)
-    teach(learner, range(215, 250))
+    teach(learner, range(END, 270))
     expected = [lesson_bytes(learner, model) for model in ("steady", "turncoat")]
     copy_while_open(tmp_path / "state", tmp_path / "crashed")
     crashed = open_learner("crashed", settings=settings())
@@ -134,16 +136,16 @@ def test_an_old_outcome_corrected_later_gives_what_a_fresh_fold_gives(
 ) -> None:
     """Far back, before the restart, and between the change and the restart: the model is rebuilt with it."""
     learner = open_learner(settings=settings())
-    for hours in (range(200), range(200, 215)):
+    for hours in (range(200), range(200, END)):
         teach(learner, hours)
     restarted(learner)
-    predicted = hourly("steady", {0: 0.7}, range(215, 216))
+    predicted = hourly("steady", {0: 0.7}, range(END, END + 1))
     learner.record_outcomes(predicted)
     if saved:
         learner.snapshot()
-    steady = hourly("steady", {0: 0.7}, range(215))
+    steady = hourly("steady", {0: 0.7}, range(END))
     before = lesson_bytes(learner, "steady")
-    for hour in (5, 205, 214):
+    for hour in (5, 205, 209):
         learner.record_prediction(
             prediction_id=steady[hour].prediction_id,
             model_id="steady",
@@ -167,7 +169,7 @@ def test_settings_turn_sharing_on_and_off_while_it_runs(open_learner: Open) -> N
     assert change.applied == ("thompson_sampling.shared_changes",)
     assert learner._engine.router.cell.actor.book.sharing
     learner.apply_settings(settings(shared=False))
-    teach(learner, range(215))
+    teach(learner, range(END))
     eventually(lambda: learner.report("turncoat").last_change is not None)
     assert shares(learner) == []
 
@@ -176,7 +178,7 @@ def test_models_of_another_posterior_are_left_alone(open_learner: Open) -> None:
     learner = open_learner(settings=settings(posterior="half_life"))
     learner.record_outcomes(both(range(1)))
     learner.set_posterior("turncoat", "changepoint")
-    teach(learner, range(1, 215))
+    teach(learner, range(1, END))
     eventually(lambda: len(shares(learner)) == 1)
     assert learner.report("steady").last_shared_change is None
     assert learner.verify().differences == ()
