@@ -27,6 +27,7 @@ COMPILED = (
     "actors/learning/pooling/share_rule.py",
     "actors/learning/pooling/table.py",
     "actors/learning/splitmix.py",
+    "actors/learning/trends.py",
     "actors/state/fold.py",
     "actors/state/history.py",
     "actors/state/market.py",

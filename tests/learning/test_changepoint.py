@@ -12,7 +12,9 @@ from handicapper.actors.learning.mixture import sharpened
 
 HOUR = 3_600 * 10**9
 RATES = (50 * 3_600.0, 1_000 * 3_600.0)
-EXACT = ChangePointRules(mean_runs_seconds=RATES, half_lives_seconds=(), drift_share=0.0, runs_max=200)
+EXACT = ChangePointRules(
+    mean_runs_seconds=RATES, half_lives_seconds=(), trend_half_lives_seconds=(), runs_max=200
+)
 
 
 def exact_mean(outcomes: list[tuple[float, int]], at_ns: int) -> float:
@@ -128,7 +130,7 @@ def test_an_outcome_older_than_everything_counts_for_drifts_alone() -> None:
     found = taught([(1.0, 1_000 * HOUR)] * 50)
     found.add(0.0, 0)
     weight, alpha, beta = found.mixture(1_000 * HOUR)
-    assert (alpha[5], beta[5]) == (51.0, 1.0)
+    assert (alpha[7], beta[7]) == (51.0, 1.0)
     assert beta[0] == pytest.approx(1.0 + 2.0 ** (-1_000 / 6_144))
     assert sum(weight) == pytest.approx(1.0)
 
