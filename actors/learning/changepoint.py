@@ -124,7 +124,8 @@ class ChangePointFilter:
         marginal = bayes_rule(self._weights, chances(alphas, betas, x))
         count_in(alphas, x)
         count_in(betas, 1.0 - x)
-        self._count_in_trends(x, 0.0)
+        trends = len(self.rules.trend_half_lives_seconds)
+        self._count_in_trends(x, [0.0] * trends, [1.0] * trends)
         first = self._first_later()
         change = self._look_for_change(marginal, first)
         if len(alphas) > self._first_run + self.rules.runs_max:
@@ -172,18 +173,17 @@ class ChangePointFilter:
         age_trends(sums, _in_half_lives(seconds, half_lives), _kept(seconds, half_lives))
         read_trends(sums, alphas, betas, len(kept), rules.prior_alpha, rules.prior_beta)
 
-    def _count_in_trends(self, x: float, seconds: float) -> None:
-        """Count an outcome of that age."""
-        rules = self.rules
-        half_lives = rules.trend_half_lives_seconds
-        count_in_trends(self._sums, x, _in_half_lives(seconds, half_lives), _kept(seconds, half_lives))
+    def _count_in_trends(self, x: float, ages: list[float], kept: list[float]) -> None:
+        rules, sums = self.rules, self._sums
+        count_in_trends(sums, x, ages, kept)
         first = len(rules.half_lives_seconds)
-        read_trends(self._sums, self._alphas, self._betas, first, rules.prior_alpha, rules.prior_beta)
+        read_trends(sums, self._alphas, self._betas, first, rules.prior_alpha, rules.prior_beta)
 
     def _add_late(self, x: float, at_ns: int) -> None:
         rules, seconds = self.rules, (self._as_of_ns - at_ns) / 1e9
-        lasting = (*rules.half_lives_seconds, *rules.trend_half_lives_seconds)
-        shares = late_shares(self._starts, _kept(seconds, lasting), at_ns)
+        half_lives = rules.trend_half_lives_seconds
+        of_trends = _kept(seconds, half_lives)
+        shares = late_shares(self._starts, _kept(seconds, rules.half_lives_seconds) + of_trends, at_ns)
         if not any(shares):
             return
         chance = chances(self._alphas, self._betas, x)
@@ -192,7 +192,7 @@ class ChangePointFilter:
             bayes_rule(weights, chance)
         count_in(self._alphas, x, shares)
         count_in(self._betas, 1.0 - x, shares)
-        self._count_in_trends(x, seconds)
+        self._count_in_trends(x, _in_half_lives(seconds, half_lives), of_trends)
 
     def _look_for_change(self, marginal: Numbers, first: int) -> Change | None:
         """Told once the runs begun since the last one was told of, the ``first`` and on, hold ``alarm`` of what trends

@@ -9,9 +9,9 @@ stands at age 0 at
     ``p = (S − c·s₁) / n``,  ``n = N − c·n₁``,  ``c = n₁ / m``,  ``m = n₂ + ridge``
 
 where ``n``, the precision of ``p`` in outcomes, is what is left of ``N`` because the slope is not known: the Schur
-complement of the normal equations. The ridge ``0.02·n₂ + 1e-9`` holds the slope back: a little always, and altogether
-for outcomes within a few seconds. As everything fades, ``n`` comes down to ``α + β`` and ``p`` to ``α / (α + β)``,
-however steep the line was: a line is not drawn on through a long time without outcomes.
+complement of the normal equations. The ridge ``0.02·n₂ + 0.001`` holds the slope back: a little always, and altogether for outcomes
+that come within a hundredth of a half-life. As everything fades, ``n`` comes down to ``α + β`` and ``p`` to
+``α / (α + β)``, however steep the line was: it is not drawn on through a long time without outcomes.
 
 ``p`` is kept from certainty, between the means of ``Beta(α, β + n)`` and ``Beta(α + n, β)``; the counts are ``p·n`` and
 ``(1 − p)·n``, at least half of the prior's.
@@ -34,7 +34,7 @@ SUMS: Final = 5
 """Of a trend, one after another: n₀, n₁, n₂, s₀, s₁."""
 
 _RIDGE = 1.02
-_RIDGE_MIN = 1e-9
+_RIDGE_MIN = 1e-3
 
 
 def age_trends(sums: Numbers, ages: Sequence[float], kept: Sequence[float]) -> None:
@@ -90,7 +90,7 @@ def read_trends(
     ...     count_in_trends(sums, 0.6 - 0.4 * age, [age], [2.0**-age])
     >>> read_trends(sums, alphas, betas, 0, 1.0, 1.0)
     >>> alphas[0] / (alphas[0] + betas[0]), alphas[0] + betas[0]
-    (0.581726, 24.757284)
+    (0.581703, 24.759710)
     """
     prior = prior_alpha + prior_beta
     for i in range(len(sums) // 5):

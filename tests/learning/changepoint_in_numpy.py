@@ -191,7 +191,7 @@ class NumPyFilter:
     def _read_trends(self, counts: Floats, sums: Floats) -> None:
         n0, n1, n2, s0, s1 = sums
         alpha, beta = self._prior[:, 0]
-        lean = n1 / (1.02 * n2 + 1e-9)
+        lean = n1 / (1.02 * n2 + 1e-3)
         size = np.maximum(n0 + (alpha + beta) - lean * n1, alpha + beta)
         room = size + (alpha + beta)
         p = ((s0 + alpha - lean * s1) / size).clip(alpha / room, 1.0 - beta / room)
