@@ -9,9 +9,10 @@ stands at age 0 at
     ``p = (S − c·s₁) / n``,  ``n = N − c·n₁``,  ``c = n₁ / m``,  ``m = n₂ + ridge``
 
 where ``n``, the precision of ``p`` in outcomes, is what is left of ``N`` because the slope is not known: the Schur
-complement of the normal equations. The ridge ``0.02·n₂ + 0.001`` holds the slope back: a little always, and altogether for outcomes
-that come within a hundredth of a half-life. As everything fades, ``n`` comes down to ``α + β`` and ``p`` to
-``α / (α + β)``, however steep the line was: it is not drawn on through a long time without outcomes.
+complement of the normal equations. The ridge ``0.02·n₂ + 0.001`` holds the slope back: a little always, and
+altogether for outcomes that come within a hundredth of a half-life. As everything fades, ``n`` comes down to
+``α + β`` and ``p`` to ``α / (α + β)``, however steep the line was: it is not drawn on through a long time without
+outcomes.
 
 ``p`` is kept from certainty, between the means of ``Beta(α, β + n)`` and ``Beta(α + n, β)``; the counts are ``p·n`` and
 ``(1 − p)·n``, at least half of the prior's.
