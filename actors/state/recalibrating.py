@@ -52,7 +52,7 @@ class Recalibration(Struct, array_like=True):
     @classmethod
     def initial(cls) -> Recalibration:
         """No outcome yet."""
-        return cls([0.0] * EVIDENCE_FIELDS, 0, 0.0, 0.0, 0.0, list(new_bins()), 0.0, 0.0)
+        return cls([0.0] * EVIDENCE_FIELDS, 0, 0.0, 0.0, 0.0, [0.0] * len(new_bins()), 0.0, 0.0)
 
     def copy(self) -> Recalibration:
         """An independent copy."""
