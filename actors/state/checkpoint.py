@@ -13,11 +13,12 @@ from zlib import compress, decompress
 
 from msgspec.msgpack import Decoder, Encoder
 
+from .recalibrating import array_as_list
 from .statistics import LearnedStatistics
 
 __all__ = ["Checkpoint"]
 
-_encode: Final = Encoder().encode
+_encode: Final = Encoder(enc_hook=array_as_list).encode
 _decode: Final = Decoder(LearnedStatistics).decode
 _DOUBLE_BYTES: Final = 8
 _FASTEST: Final = 1
