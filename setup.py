@@ -27,6 +27,8 @@ COMPILED = (
     "actors/learning/pooling/share_rule.py",
     "actors/learning/pooling/table.py",
     "actors/learning/splitmix.py",
+    "actors/model.py",
+    "actors/ranking.py",
     "actors/runtime/everyone.py",
     "actors/state/fold.py",
     "actors/state/history.py",
