@@ -13,10 +13,11 @@ from ..config import Settings, default_settings
 from ..protocol.errors import ClosedError, HandicapperError, StoreFailedError, reason_of
 from .calls import Admission, Reply
 from .journal import Journal, JournalBatch
+from .learning.change import Change
 from .letters import set_aside
 from .log import get_logger
 from .persister import Open, PersisterActor, Retry
-from .requests import StoreBroken, TakeSnapshot
+from .requests import ChangeFound, StoreBroken, TakeSnapshot
 from .restore import Restored
 from .roster import Roster
 from .router import RouterActor
@@ -102,8 +103,9 @@ class Engine(Sending):
             self.pool,
             settings.limits.mailbox_messages_max,
             self._model_failed,
-            telling_of_drift(self.tell_in_turn),
+            self._model_changed,
         )
+        self._tell_of_drift = telling_of_drift(self.tell_in_turn)
         try:
             self._start(create, accept_loss)
         except BaseException:
@@ -207,6 +209,12 @@ class Engine(Sending):
 
     def _model_failed(self, failure: Failure) -> None:
         self.supervisor.post(failure)
+
+    def _model_changed(self, model_id: str, change: Change, peer: str | None) -> None:
+        """In the model's turn. Sharing the change is up to the router, which knows the rules: it is not waited for."""
+        self._tell_of_drift(model_id, change, peer)
+        if peer is None:
+            self.router.post(ChangeFound(model_id, change))
 
     def _persister_failed(self, failure: Failure) -> None:
         """Something else than a write failed, which the journal settles itself: what was handed over is half done."""

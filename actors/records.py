@@ -15,9 +15,9 @@ import msgspec
 
 from ..config.rules import Posterior
 from ..config.settings import LearningRules
-from .state.book import Control
+from .state.book import NEVER_NS, Control
 from .state.entries import Entry
-from .state.events import Paused, PosteriorSet, Reset, Resumed
+from .state.events import ChangeShared, Paused, PosteriorSet, Reset, Resumed
 from .state.loose import Loose
 from .state.market import Market
 from .state.model_state import ModelRecord
@@ -58,13 +58,14 @@ class DamagedRecordError(Exception):
 
 
 class TaggedControl(msgspec.Struct, array_like=True, frozen=True):
-    """A pause, the end of one, a reset, or a posterior that was set, told apart by kind."""
+    """A pause, the end of one, a reset, a posterior that was set, or a shared change, told apart by kind."""
 
     seq: int
-    kind: Literal["paused", "resumed", "reset", "posterior_set"]
+    kind: Literal["paused", "resumed", "reset", "posterior_set", "change_shared"]
     until_ns: int | None = None
     reason: str = ""
     posterior: Posterior | None = None
+    change: ChangeShared | None = None
 
     @classmethod
     def of(cls, seq: int, event: Control) -> TaggedControl:
@@ -73,6 +74,8 @@ class TaggedControl(msgspec.Struct, array_like=True, frozen=True):
             return cls(seq, "paused", event.until_ns, event.reason)
         if isinstance(event, PosteriorSet):
             return cls(seq, "posterior_set", posterior=event.posterior)
+        if isinstance(event, ChangeShared):
+            return cls(seq, "change_shared", change=event)
         return cls(seq, "resumed" if isinstance(event, Resumed) else "reset")
 
     def event(self) -> Control:
@@ -81,6 +84,8 @@ class TaggedControl(msgspec.Struct, array_like=True, frozen=True):
             return Paused(self.until_ns, self.reason)
         if self.kind == "posterior_set":
             return PosteriorSet(self.posterior)
+        if self.change is not None:
+            return self.change
         return Resumed() if self.kind == "resumed" else Reset(self.seq)
 
 
@@ -91,6 +96,7 @@ class BookRecord(msgspec.Struct, array_like=True, frozen=True):
     rules_history: list[tuple[int, LearningRules]]
     models: dict[str, tuple[int, list[TaggedControl]]]
     """Every known model: the last input that touched it, and its controls in order."""
+    shared_until_ns: int = NEVER_NS
 
 
 class SnapshotMeta(msgspec.Struct, array_like=True, frozen=True):

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from ..protocol.errors import HandicapperError, StoreFailedError
 from ..protocol.messages import Prediction
+from .learning.change import Change
 from .runtime.future import LeanFuture
 from .state.intake import Submission
 from .state.rebuild import HistoryItem
@@ -16,6 +17,7 @@ from .state.rebuild import HistoryItem
 __all__ = [
     "AfterInputs",
     "AskHistory",
+    "ChangeFound",
     "History",
     "HistoryRead",
     "HoldSnapshots",
@@ -95,6 +97,13 @@ class History(Struct, frozen=True):
 
 class HistoryRead(Struct, frozen=True):
     """Whoever held snapshots up has read what he wanted: they may go on."""
+
+
+class ChangeFound(Struct, frozen=True):
+    """A model's change-point filter told of a change; where changes are shared, the others are to restart."""
+
+    model_id: str
+    change: Change
 
 
 class StoreBroken(Struct, frozen=True):

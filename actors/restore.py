@@ -158,6 +158,7 @@ def _load_snapshot(store: Store, restored: Restored) -> set[str]:
         record = decode_book(key, store.meta(key) or b"")
         book.seq = record.seq
         book.rules_history = record.rules_history
+        book.shared_until_ns = record.shared_until_ns
         if record.rules_history:
             book.follow_rules()
         for model_id, (told_seq, controls) in record.models.items():

@@ -16,10 +16,12 @@ from ..config import Settings
 from ..protocol.errors import ClosedError, HandicapperError, RuntimeFaultError, StoreFailedError, reason_of
 from .gating import decide_signals
 from .journal import Journal, JournalBatch
+from .log import get_logger
 from .persister import Checkpoint
 from .requests import (
     AfterInputs,
     AskHistory,
+    ChangeFound,
     History,
     HistoryRead,
     HoldSnapshots,
@@ -38,13 +40,15 @@ from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
 from .snapshotter import Snapshotter
 from .state.delivery import Delivery
-from .state.entries import ControlEntry, ExpirePredictions
+from .state.entries import ControlEntry, ExpirePredictions, ShareChange
 from .state.intake import Intake
 from .state.learners import new_state
 from .state.rebuild import model_history
 from .watching import LearnerEvent, ParametersTouched, Watchers, event_of, touched
 
 __all__ = ["RouterActor"]
+
+_log = get_logger("router")
 
 
 class RouterActor(PooledActor):
@@ -176,6 +180,8 @@ class RouterActor(PooledActor):
             # May begin a snapshot: what the book has taken in must have been told to the models before.
             self._flush()
             self.snapshots.release()
+        elif isinstance(message, ChangeFound):
+            self._share(message)
         elif isinstance(message, StoreBroken):
             self.failure = self.failure or message.error
             self.snapshots.end(message.error)
@@ -228,6 +234,19 @@ class RouterActor(PooledActor):
         now_ns = self._clock.now_ns()
         if self.failure is None and self.book.expiry_due(now_ns):
             self.intake.accept(ExpirePredictions(now_ns))
+
+    def _share(self, found: ChangeFound) -> None:
+        """Have the other models restart at a change, unless a shared one was settled after it: it is the same then."""
+        model_id, change = found.model_id, found.change
+        if not self.book.sharing or change.at_ns <= self.book.shared_until_ns:
+            return
+        try:
+            self._ready()
+        except HandicapperError as error:
+            _log.error("change not shared", model=model_id, changed_at=change.at_ns, error=str(error))
+            return
+        self.intake.accept(ShareChange(model_id, change.at_ns, change.detected_ns, change.probability))
+        _log.info("change shared", model=model_id, changed_at=change.at_ns, seq=self.book.seq)
 
     # --------------------------------------------------------------- outputs
 

@@ -72,7 +72,7 @@ def settings_following(settings: Settings, rules: LearningRules) -> Settings:
     """The settings with their learning keys as they have to be for ``rules`` to be their rules.
 
     >>> from handicapper.config import ThompsonSampling
-    >>> sampling = ThompsonSampling(posterior="changepoint", mode="mean")
+    >>> sampling = ThompsonSampling(posterior="changepoint", shared_changes=True, mode="mean")
     >>> rules = Settings(ema_alpha=0.3, decay_half_life_hours=0.7, thompson_sampling=sampling).learning_rules()
     >>> settings_following(Settings(), rules).learning_rules() == rules
     True
@@ -111,6 +111,7 @@ def settings_following(settings: Settings, rules: LearningRules) -> Settings:
             enabled=rules.sampling_enabled,
             mode=rules.selection_mode,
             posterior=rules.posterior,
+            shared_changes=rules.shared_changes,
             prior_alpha=rules.prior_alpha,
             prior_beta=rules.prior_beta,
             min_samples_for_eligibility=rules.min_samples_for_eligibility,

@@ -48,7 +48,7 @@ class BookSealer:
             model: (told_seq.get(model, 0), [TaggedControl.of(seq, event) for seq, event in controls])
             for model, controls in book.controls.items()
         }
-        body = encode(BookRecord(book.seq, book.rules_history, controls))
+        body = encode(BookRecord(book.seq, book.rules_history, controls, book.shared_until_ns))
         self.write = SnapshotWrite(
             meta=[(BOOK_KEY, seal(BOOK_KEY, body))],
             models=[],

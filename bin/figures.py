@@ -159,6 +159,7 @@ def report_tables(report: ModelReport) -> list[Table]:
         ("EMA accuracy", number(report.ema_accuracy)),
         ("posterior", f"Beta({report.posterior_alpha:.3f}, {report.posterior_beta:.3f})"),
         ("evidence ages by", _ageing(report)),
+        *_change_fields(report),
         ("posterior mean", number(report.posterior_mean)),
         ("90% band", f"{report.posterior_low:.4f}..{report.posterior_high:.4f}"),
         ("effective sample size", number(report.effective_sample_size, 1)),
@@ -240,6 +241,17 @@ def _reliability(calibration: CalibrationReport) -> list[Table]:
 def _ageing(report: ModelReport) -> str:
     by = "change points" if report.posterior == "changepoint" else "half-life"
     return by if report.posterior_set is None else f"{by} (set by hand)"
+
+
+def _change_fields(report: ModelReport) -> list[tuple[str, str]]:
+    own, shared = report.last_change, report.last_shared_change
+    fields: list[tuple[str, str]] = []
+    if own is not None:
+        to = f"{number(own.before)} to {number(own.after)} (probability {number(own.probability)})"
+        fields.append(("last change", f"{format_time_ns(own.changed_at)}, from {to}"))
+    if shared is not None:
+        fields.append(("last shared change", f"{format_time_ns(shared.changed_at)}, of {shared.model_id}"))
+    return fields
 
 
 def _threshold(report: ModelReport) -> str:

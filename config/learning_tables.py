@@ -152,6 +152,16 @@ class ThompsonSampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "no tuning, and costs some 50 microseconds an outcome.",
         ),
     ] = "half_life"
+    shared_changes: Annotated[
+        bool,
+        Meta(
+            description="Whether a change that one model's change-point filter tells of restarts those of all others: "
+            "what they counted before the change no longer counts. Right where the models live in one world, so that "
+            "what changes one changes all, and each is scored on every market: changes are found as soon as the first "
+            "of them sees them. Wrong where models change by themselves: it forgets what still holds of the others. "
+            'Without "changepoint" it does nothing.',
+        ),
+    ] = False
     prior_alpha: Annotated[
         float,
         Meta(

@@ -87,3 +87,5 @@ class LearningRules(Struct, frozen=True, kw_only=True, gc=False):
     """How evidence ages: it halves with event time, or a change-point filter says how far back it counts."""
     selection_mode: SelectionMode = "thompson"
     """How selections rank, unless they say so themselves."""
+    shared_changes: bool = False
+    """Whether a change that one model's change-point filter tells of restarts those of all."""

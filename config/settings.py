@@ -148,6 +148,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             outcome_log_wealth_max=self.weights.outcome_log_wealth_max,
             posterior=self.thompson_sampling.posterior,
             selection_mode=self.thompson_sampling.mode,
+            shared_changes=self.thompson_sampling.shared_changes,
         )
 
     def _relaxation_half_life_seconds(self) -> float:

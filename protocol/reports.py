@@ -28,6 +28,7 @@ __all__ = [
     "PosteriorKind",
     "RestartReceipt",
     "ServerStatistics",
+    "SharedChangeReport",
     "SnapshotReceipt",
     "Statistics",
     "StuckActor",
@@ -77,6 +78,15 @@ class ChangeReport(Struct, frozen=True, kw_only=True):
     """Hit rate before the change, and as of the detection after it."""
     after: float
     probability: float
+
+
+class SharedChangeReport(Struct, frozen=True, kw_only=True):
+    """A change that another model's outcomes told of, and that restarted this one too."""
+
+    changed_at: int
+    """Event time in ns."""
+    model_id: str
+    """The model that told of it."""
 
 
 class ModelReport(Struct, frozen=True, kw_only=True):
@@ -152,6 +162,8 @@ class ModelReport(Struct, frozen=True, kw_only=True):
     """How its evidence ages."""
     posterior_set: PosteriorKind | None = None
     """What ``set_posterior`` has it be; None: what the settings say."""
+    last_shared_change: SharedChangeReport | None = None
+    """The newest change of another model that had this one restart; None: none had."""
 
 
 class ModelSummary(Struct, frozen=True, kw_only=True):

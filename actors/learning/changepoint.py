@@ -11,6 +11,8 @@ model that is not observed drifts back to the prior. ``L`` is not known: every h
 share ``1 − drift_share``) and to the drifts. An outcome multiplies each weight by the chance that it gave the
 outcome, ``p·x + (1 − p)(1 − x)`` with ``p`` its mean. Of more than ``runs_max`` runs the least probable is dropped.
 
+**Restarts.** That a segment ended may be known from elsewhere: see :meth:`ChangePointFilter.restart`.
+
 **Late outcomes.** An outcome older than the newest counts for the runs that had begun by its time, and for drifts
 with its own age; runs begun later are judged as the others are on average, so that it speaks neither for nor against
 them. Time does not run backwards.
@@ -24,7 +26,7 @@ drifts beside runs as fixed share has it: Herbster & Warmuth (1998), *Tracking t
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from math import exp, exp2
 from typing import Final, NamedTuple
 
@@ -114,6 +116,11 @@ class ChangePointFilter:
         """Event time of the newest outcome."""
         return self._as_of_ns
 
+    @property
+    def _first_run(self) -> int:
+        """Place of the first run; what lasts is before it."""
+        return len(self.rules.half_lives_seconds)
+
     def __len__(self) -> int:
         return len(self._starts)
 
@@ -136,6 +143,43 @@ class ChangePointFilter:
             # Whether or not one was told of: what is later than that is another's.
             self._drop_least(marginal, first if change is None else self._first_later())
         return change
+
+    def restart(self, at_ns: int) -> bool:
+        """Take it that the segment ended at ``at_ns``, as another's outcomes say: whatever began before has no weight
+        any more, and the run begun then (the first since, or a fresh one) takes what that had, at each rate; runs begun
+        later keep theirs. It is not told as a change of one's own.
+
+        Returns False, and changes nothing, if nothing was learned yet, or one was told of or restarted at or after that
+        time: it is the same change.
+
+        >>> filter_ = ChangePointFilter()
+        >>> hour = 3_600 * 10**9
+        >>> for i in range(100):
+        ...     _ = filter_.add(float(i % 10 != 0), i * hour)
+        >>> round(filter_.mean(100 * hour), 2), filter_.restart(100 * hour), round(filter_.mean(100 * hour), 2)
+        (0.89, True, 0.5)
+        >>> filter_.restart(90 * hour), filter_.last
+        (False, None)
+        """
+        if not self._starts or at_ns <= self._watched_ns:
+            return False
+        if at_ns > self._as_of_ns:
+            self._pass_time(at_ns)
+        first = bisect_left(self._starts, at_ns, self._first_run)
+        if first == len(self._starts):
+            for column in self._weights:
+                column.append(0.0)
+            self._alphas.append(self.rules.prior_alpha)
+            self._betas.append(self.rules.prior_beta)
+            self._starts.append(at_ns)
+        for column in self._weights:
+            for place in range(first):
+                column[first] += column[place]
+                column[place] = 0.0
+        for kept in (*self._weights, self._alphas, self._betas, self._starts):
+            del kept[self._first_run : first]
+        self._watched_ns = self._as_of_ns
+        return True
 
     def _begin(self, at_ns: int) -> None:
         rules, drifts = self.rules, len(self.rules.half_lives_seconds)

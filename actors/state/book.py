@@ -27,9 +27,11 @@ from .entries import (
     ResetModel,
     ResumeModel,
     RulesInForce,
+    ShareChange,
 )
 from .events import (
     UNKNOWN,
+    ChangeShared,
     ModelEvent,
     Paused,
     PoolRescored,
@@ -44,12 +46,23 @@ from .market import Market, Ruling, Ticket, counts, effective_resolution, loose_
 from .memory import BookMemory
 from .pool_row import POOL_ID, POOL_MODELS_MIN, pool_row, row_in_force
 
-__all__ = ["Book", "Control"]
+__all__ = ["NEVER_NS", "SHARED_MAX", "Book", "Control"]
 
-Control = Paused | Resumed | Reset | PosteriorSet
+Control = Paused | Resumed | Reset | PosteriorSet | ChangeShared
 
-_KINDS: Final = (Paused, Resumed), (Reset,), (PosteriorSet,)
-"""Of each only the last control counts, whatever came between: what is kept does not grow with use."""
+NEVER_NS: Final = -(2**63)
+"""Before every event time."""
+
+SHARED_MAX: Final = 16
+"""Shared changes in a row of which each restarts what the others left; the next one has the filter begin anew."""
+
+_OVERRULED: Final = {
+    Paused: (Paused, Resumed),
+    Resumed: (Paused, Resumed),
+    Reset: (Reset, ChangeShared),
+    PosteriorSet: (PosteriorSet, ChangeShared),
+}
+"""Which earlier controls no longer count after one of these: what is kept does not grow with use."""
 
 
 class Book(BookMemory):
@@ -62,6 +75,10 @@ class Book(BookMemory):
         """From the rules in force: which resolutions teach."""
         self.pooling = False
         """Likewise: whether they teach the pool."""
+        self.sharing = False
+        """Likewise: whether a change that one model tells of restarts the others."""
+        self.shared_until_ns = NEVER_NS
+        """Event time that had passed when the newest shared change was settled: one from before is the same."""
         self.pending_max = pending_max
         self.models_max = models_max
         self.controls: dict[str, list[tuple[int, Control]]] = {}
@@ -87,6 +104,8 @@ class Book(BookMemory):
             return self._new_rules(entry, seq, out)
         if isinstance(entry, ExpirePredictions):
             return self._expire(entry.at_ns, seq, out)
+        if isinstance(entry, ShareChange):
+            return self._share(entry, seq, out)
         assert isinstance(entry, ControlEntry), entry
         return self._control(entry, seq, out)
 
@@ -242,16 +261,32 @@ class Book(BookMemory):
             event = PosteriorSet(entry.posterior)
         # setdefault: after an accepted loss the input that introduced the model may be among the lost.
         controls = self.controls.setdefault(entry.model_id, [])
-        kind = next(kind for kind in _KINDS if isinstance(event, kind))
-        controls[:] = [control for control in controls if not isinstance(control[1], kind)]
+        overruled = _OVERRULED[type(event)]
+        controls[:] = [control for control in controls if not isinstance(control[1], overruled)]
         controls.append((seq, event))
         told: ModelEvent = event
         out.tell(entry.model_id, told, seq)
         return Receipt(seq=seq)
 
+    def _share(self, entry: ShareChange, seq: int, out: Deliveries) -> Receipt:
+        """Tell every other model. What each makes of it depends on those before it, so that all of them are kept; but
+        after ``SHARED_MAX`` of them one is as good as none was."""
+        self.shared_until_ns = max(self.shared_until_ns, entry.detected_ns)
+        for model_id, controls in self.controls.items():
+            if model_id in (entry.model_id, POOL_ID):
+                continue
+            anew = sum(isinstance(event, ChangeShared) for _, event in controls) >= SHARED_MAX
+            if anew:
+                controls[:] = [control for control in controls if not isinstance(control[1], ChangeShared)]
+            event = ChangeShared(entry.at_ns, entry.model_id, anew)
+            controls.append((seq, event))
+            out.tell(model_id, event, seq)
+        return Receipt(seq=seq)
+
     def follow_rules(self) -> None:
-        """Have the newest rules decide what resolutions teach."""
+        """Have the newest rules decide what resolutions teach, and whether changes are shared."""
         rules = self.rules_history[-1][1]
+        self.sharing = rules.shared_changes
         self.learn_on, self.pooling = rules.learn_on, rules.pool is not None
 
     def rules_at(self, seq: int) -> LearningRules:

@@ -17,7 +17,7 @@ from .history import Row
 if TYPE_CHECKING:
     from .statistics import LearnedStatistics
 
-__all__ = ["filter_of", "fold_changes", "follow_posterior"]
+__all__ = ["filter_of", "fold_changes", "follow_posterior", "restart_changes"]
 
 
 @lru_cache(maxsize=16)
@@ -37,6 +37,12 @@ def fold_changes(data: bytes, rows: Sequence[Row], rules: LearningRules) -> byte
         if x == x:
             found.add(x, at_ns)
     return found.tobytes() if len(found) else data
+
+
+def restart_changes(data: bytes, at_ns: int, rules: LearningRules) -> bytes | None:
+    """The packed filter after a restart at a time; None: it stays as it is."""
+    found = filter_of(data, rules)
+    return found.tobytes() if found.restart(at_ns) else None
 
 
 def follow_posterior(s: LearnedStatistics, wanted: Posterior) -> None:

@@ -3,7 +3,7 @@
 A checkpoint is looked at only where the past is corrected and where the state is stored, so it is kept as bytes: a
 third of what the floats take as objects. With a change-point filter in it they are deflated as well, byte by byte of
 the doubles: it is mostly doubles, whose signs and exponents, and the low bytes of whose counts, are much the same. That
-takes time, 0.5 µs for each row between two checkpoints, and only where there is a filter.
+takes time, about 1 µs for each row between two checkpoints, and only where there is a filter.
 """
 
 from __future__ import annotations

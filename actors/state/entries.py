@@ -25,6 +25,7 @@ __all__ = [
     "ResumeModel",
     "RulesInForce",
     "SetPosterior",
+    "ShareChange",
 ]
 
 
@@ -101,6 +102,17 @@ ControlEntry: TypeAlias = PauseModel | ResumeModel | ResetModel | SetPosterior
 """What an operator says of a model."""
 
 
+class ShareChange(Struct, frozen=True, gc=False, tag="share_change"):
+    """A model's change-point filter told of a change, and the rules have it restart those of all others."""
+
+    model_id: str
+    at_ns: int
+    """When it was (event time)."""
+    detected_ns: int
+    """Event time of the outcome that settled it."""
+    probability: float
+
+
 class ExpirePredictions(Struct, frozen=True, gc=False, tag="expire"):
     """Settle the pending predictions that expired before this time, so that they leave memory."""
 
@@ -124,4 +136,5 @@ Entry = (
     | SetPosterior
     | RulesInForce
     | ExpirePredictions
+    | ShareChange
 )

@@ -17,6 +17,7 @@ from ...config.settings import LearningRules
 
 __all__ = [
     "UNKNOWN",
+    "ChangeShared",
     "Counted",
     "Forecast",
     "ModelEvent",
@@ -94,6 +95,17 @@ class PosteriorSet(Struct, frozen=True, gc=False, array_like=True):
     posterior: Posterior | None
 
 
+class ChangeShared(Struct, frozen=True, gc=False, array_like=True):
+    """Another model told of a change of the world that all live in: what was counted before has no weight any more."""
+
+    at_ns: int
+    """When it was (event time)."""
+    by: str
+    """Id of that model."""
+    anew: bool = False
+    """The filter begins anew with the next outcome, whatever it knows: earlier ones then need no record."""
+
+
 class RulesChanged(Struct, frozen=True, gc=False):
     """The settings in force changed."""
 
@@ -135,5 +147,6 @@ ModelEvent = (
     | Resumed
     | Reset
     | PosteriorSet
+    | ChangeShared
     | RulesChanged
 )

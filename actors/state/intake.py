@@ -34,6 +34,7 @@ from .entries import (
     Gate,
     GatedPrediction,
     RulesInForce,
+    ShareChange,
 )
 from .learners import public_name
 from .pool_row import POOL_ID, POOL_MODELS_MIN
@@ -43,7 +44,7 @@ __all__ = ["Counters", "Intake", "Submission"]
 
 FULL_RETRY_MS: Final = 200
 
-Submission = Input | ControlEntry | RulesInForce | ExpirePredictions
+Submission = Input | ControlEntry | RulesInForce | ExpirePredictions | ShareChange
 
 
 class Counters(Struct):
@@ -271,13 +272,13 @@ class Intake:
 
 
 def _models_of(item: Submission, book: Book) -> Iterable[str]:
-    """The models an input is for. New rules and expiries, a message in a long while, go to any model."""
+    """The models an input is for. What is a message in a long while, such as new rules, goes to any model."""
     if isinstance(item, MarketResolved):
         market = book.markets.get(item.market_id)
         if market is None:
             return ()
         models = {ticket.model_id for ticket in market.tickets.values()}
         return {*models, POOL_ID} if book.pooling and len(models) >= POOL_MODELS_MIN else models
-    if isinstance(item, RulesInForce | ExpirePredictions):
+    if isinstance(item, RulesInForce | ExpirePredictions | ShareChange):
         return ()
     return (item.model_id,)

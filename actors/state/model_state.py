@@ -26,10 +26,11 @@ from ...config.rules import Posterior
 from ...config.settings import LearningRules
 from ...protocol.errors import InvalidValueError
 from ..learning.pnl import normalize_money
-from .changing import follow_posterior
+from .changing import follow_posterior, restart_changes
 from .checkpoint import Checkpoint
 from .events import (
     UNKNOWN,
+    ChangeShared,
     Counted,
     ModelEvent,
     Paused,
@@ -67,6 +68,7 @@ class ModelRecord(Struct, array_like=True, frozen=True):
     history_first: int
     history: bytes
     posterior_set: Posterior | None = None
+    shared: ChangeShared | None = None
 
 
 Evidence: TypeAlias = tuple[bool, bytes | None, float, float, int, float, float, float, bool]
@@ -90,6 +92,7 @@ class ModelState:
         "posterior_set",
         "reset_seq",
         "rules",
+        "shared",
         "tally",
     )
 
@@ -101,6 +104,8 @@ class ModelState:
         self.pause: Paused | None = None
         self.posterior_set: Posterior | None = None
         """How evidence ages whatever the rules say; None: as they say."""
+        self.shared: ChangeShared | None = None
+        """The newest change of another model that restarted the filter."""
         self.evidence: Evidence | None = None
         """What every selection asks for, made by the first that does; None once anything changes."""
         self._forget()
@@ -145,6 +150,8 @@ class ModelState:
             self._forget()
         elif isinstance(event, PosteriorSet):
             self._set_posterior(event.posterior)
+        elif isinstance(event, ChangeShared):
+            self._restart(event)
         elif isinstance(event, RulesChanged):
             self._follow(event.rules)
         else:
@@ -232,6 +239,8 @@ class ModelState:
         now.threshold = min(max(now.threshold, rules.min_threshold), rules.max_threshold)
         follow_policies(now, rules)
         follow_posterior(now, self.posterior)
+        if now.changes is None:
+            self.shared = None
         slide_window(now, rules.calibration_window, self.history, self.history.end)
         self._checkpoint_here()
 
@@ -260,11 +269,22 @@ class ModelState:
     def _set_posterior(self, posterior: Posterior | None) -> None:
         """The filter begins anew even if there was one: what went before is then of no account, and needs no record."""
         self.posterior_set = posterior
-        self.now.changes = None
+        self.shared = self.now.changes = None
         follow_posterior(self.now, self.posterior)
         self._checkpoint_here()
 
+    def _restart(self, event: ChangeShared) -> None:
+        """Also where it changes nothing, no correction of what came before is folded in place: it might then."""
+        changes = self.now.changes
+        if changes is None:
+            return
+        after = b"" if event.anew else restart_changes(changes, event.at_ns, self.rules)
+        if after is not None:
+            self.now.changes, self.shared = after, event
+        self._checkpoint_here()
+
     def _forget(self) -> None:
+        self.shared = None
         self.now = LearnedStatistics.initial(self.rules.initial_threshold)
         follow_policies(self.now, self.rules)
         follow_posterior(self.now, self.posterior)
@@ -293,6 +313,7 @@ class ModelState:
             history_first=self.history.first,
             history=self.history.tobytes(),
             posterior_set=self.posterior_set,
+            shared=self.shared,
         )
 
     @classmethod
@@ -303,6 +324,7 @@ class ModelState:
         state.reset_seq = record.reset_seq
         state.pause = record.pause
         state.posterior_set = record.posterior_set
+        state.shared = record.shared
         state.now = record.now.copy()
         state.tally = copy(record.tally)
         state.history = History(record.history_first, record.history)

@@ -12,6 +12,7 @@ from ...protocol.messages import (
     ChangeReport,
     ModelReport,
     ModelSummary,
+    SharedChangeReport,
 )
 from ..learning.calibration import count
 from ..learning.change import packed_change
@@ -25,6 +26,7 @@ from .acting import gate_of, refuse
 from .calibration_views import calibration, recalibrated, recent_calibration
 from .changing import filter_of
 from .entries import Gate
+from .events import ChangeShared
 from .model_state import ModelState
 from .recalibrating import map_at
 
@@ -257,6 +259,7 @@ def report(state: ModelState, as_of: int, weights: Mapping[str, float] | None = 
         last_change=last_change(now.changes),
         posterior=state.posterior,
         posterior_set=state.posterior_set,
+        last_shared_change=last_shared_change(state.shared),
     )
 
 
@@ -269,3 +272,8 @@ def last_change(data: bytes | None) -> ChangeReport | None:
     return ChangeReport(
         changed_at=at_ns, detected_at=detected_ns, before=before, after=after, probability=probability
     )
+
+
+def last_shared_change(shared: ChangeShared | None) -> SharedChangeReport | None:
+    """The newest change of another model that restarted the filter."""
+    return None if shared is None else SharedChangeReport(changed_at=shared.at_ns, model_id=shared.by)

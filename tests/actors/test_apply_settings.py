@@ -95,6 +95,7 @@ def test_rules_applied_are_those_of_a_learner_opened_with_them(open_learner: Ope
             enabled=False,
             mode="top_two",
             posterior="changepoint",
+            shared_changes=True,
             prior_alpha=2.0,
             prior_beta=3.0,
             seed=9,

@@ -11,6 +11,7 @@ from handicapper.actors import Learner
 from handicapper.actors.state_directory import DATA_FILE
 from handicapper.bin.cli import main
 from handicapper.bin.simulate import simulate
+from handicapper.config import Settings, ThompsonSampling
 from handicapper.protocol.messages import AdaptiveParams, BackupReceipt, ModelReport, Selection, VerifyReport
 
 AS_OF = "2024-01-20T00:00:00Z"
@@ -85,6 +86,27 @@ def test_report_shows_figures_and_reliability(capsys):
     assert "Reliability" in text
     assert "Beta(" in text
     assert "2024-01-20T00:00:00Z" in text
+
+
+def test_report_shows_the_last_change_of_a_model_and_the_last_shared_one(tmp_path, monkeypatch, capsys):
+    sampling = ThompsonSampling(posterior="changepoint", shared_changes=True)
+    with Learner(tmp_path / "state", Settings(thompson_sampling=sampling)) as learner:
+        for hour in range(130):
+            for model, right in (("steady", hour % 3 > 0), ("turncoat", hour < 100)):
+                learner.record_outcome(
+                    prediction_id=f"{model}-{hour}",
+                    model_id=model,
+                    predicted_outcome="YES",
+                    actual_outcome="YES" if right else "NO",
+                    resolved_at=1_700_000_000 * 10**9 + hour * 3_600 * 10**9,
+                )
+    monkeypatch.setenv("HANDICAPPER_STATE", str(tmp_path / "state"))
+    own, shared = (re.sub(" +", " ", shown(capsys, "report", model)) for model in ("turncoat", "steady"))
+    assert re.search(
+        r"last change 2023-11-19T02:13:20Z, from 0\.99\d* to 0\.\d+ \(probability 0\.99\d+\)", own
+    )
+    assert "last shared change 2023-11-19T02:13:20Z, of turncoat" in shared
+    assert ("last shared change" in own, "last change" in shared) == (False, False)
 
 
 @pytest.mark.usefixtures("state")

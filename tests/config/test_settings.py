@@ -16,6 +16,7 @@ from handicapper.config import (
     Recalibration,
     Settings,
     Sizing,
+    ThompsonSampling,
     Thresholds,
     Weights,
     check_settings,
@@ -73,6 +74,7 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
         ),
         recalibration=Recalibration(enabled=True, memory_outcomes=200.0, half_life_hours=5.0),
         sizing=Sizing(rule="kelly", kelly_fraction=0.75),
+        thompson_sampling=ThompsonSampling(posterior="changepoint", shared_changes=True, mode="mean"),
         pool=Pool(retire_after_days=2.0, slow_rate=0.5, linear_prior=0.2, form_decay=0.9),
     )
 
@@ -102,6 +104,9 @@ def test_learning_rules_take_every_value_from_the_settings() -> None:
         size_rule="kelly",
         kelly_fraction=0.75,
         outcome_log_wealth_max=0.5,
+        posterior="changepoint",
+        shared_changes=True,
+        selection_mode="mean",
         pool=PoolRules(
             retire_after_seconds=172_800.0,
             slow=(0.5, 0.9997, 1e-6),
@@ -123,6 +128,7 @@ def test_rules_of_a_journal_that_had_fewer_fields_are_those_of_the_default_setti
     added = {
         *("recalibration_enabled", "recalibration_memory_outcomes", "recalibration_half_life_seconds"),
         *("size_rule", "kelly_fraction", "outcome_log_wealth_max"),
+        *("posterior", "shared_changes"),
     }
     before = {name: value for name, value in msgspec.to_builtins(rules).items() if name not in added}
     assert len(before) == len(LearningRules.__struct_fields__) - len(added)

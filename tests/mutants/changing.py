@@ -100,6 +100,35 @@ CHANGING = (
         "        follow_posterior(now, rules.posterior)\n        slide",
         ("tests/state/test_changing.py",),
     ),
+    # ------------------------------------------------------------------ shared changes
+    Mutant(
+        "shared changes: a filter that was restarted tells of the same change again",
+        "actors/learning/changepoint.py",
+        "        self._watched_ns = self._as_of_ns\n        return True\n",
+        "        return True\n",
+        ("tests/learning/test_changepoint_restart.py", "tests/actors/test_sharing.py"),
+    ),
+    Mutant(
+        "shared changes: a row of before one is corrected in place",
+        "actors/state/model_state.py",
+        "            self.now.changes, self.shared = after, event\n        self._checkpoint_here()\n",
+        "            self.now.changes, self.shared = after, event\n",
+        ("tests/state/test_sharing.py",),
+    ),
+    Mutant(
+        "shared changes: earlier ones are not kept although the filter goes on from them",
+        "actors/state/book.py",
+        "            event = ChangeShared(entry.at_ns, entry.model_id, anew)\n",
+        "            event = ChangeShared(entry.at_ns, entry.model_id, False)\n",
+        ("tests/state/test_sharing.py",),
+    ),
+    Mutant(
+        "shared changes: shared although the rules do not say so",
+        "actors/router.py",
+        "        if not self.book.sharing or change.at_ns",
+        "        if change.at_ns",
+        ("tests/actors/test_sharing.py",),
+    ),
     # ------------------------------------------------------------------ modes of selection
     Mutant(
         "selection mode: top two is plain Thompson sampling",

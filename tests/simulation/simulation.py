@@ -12,6 +12,7 @@ from handicapper.actors.state.entries import (
     ResumeModel,
     RulesInForce,
     SetPosterior,
+    ShareChange,
 )
 from handicapper.config import Recalibration, Settings, Sizing, Thresholds, Weights
 from handicapper.protocol.errors import HandicapperError
@@ -54,6 +55,7 @@ class Simulation:
         self.variants = [
             settings_with(random, **learning, **self._policies(policies)) for learning in self._learning()
         ]
+        self._sharing = policies
         self.in_force = self.variants[0]
         self._fates: list[Fate] = []
         """Of the next commits."""
@@ -185,8 +187,17 @@ class Simulation:
             posterior = random.choice([None, "half_life", "changepoint"])
             entry = SetPosterior(model, posterior)
             self.oracle.expect([entry], lambda: learner.set_posterior_nowait(model, posterior))
+            self._share(model)
         else:
             self.oracle.expect([ResetModel(model, "drift")], lambda: learner.reset_nowait(model, "drift"))
+
+    def _share(self, model: str) -> None:
+        """Changes are shared, as if the model had found some: of times that some of the others have seen."""
+        engine = self.world.learner._engine
+        for _ in range(self._sharing.choice([0, 1, 3])):
+            at_ns = self.traffic.now - self._sharing.choice([-HOUR, HOUR, 20 * HOUR])
+            entry = ShareChange(model, at_ns, self.traffic.now, 0.99)
+            self.oracle.expect([entry], lambda entry=entry: engine.submit([entry], single=True))
 
     def _change_rules(self) -> None:
         self.in_force = self.random.choice(self.variants)

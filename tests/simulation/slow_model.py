@@ -12,6 +12,7 @@ from handicapper.actors.state.entries import (
     ResetModel,
     ResumeModel,
     RulesInForce,
+    ShareChange,
 )
 from handicapper.config import LearningRules
 from handicapper.protocol.messages import MarketResolved, Prediction, TradeOutcome
@@ -83,6 +84,8 @@ class SlowModel(Ledger):
             answer = self.rules(item.rules.learn_on)
             self.rules_log.append((answer.seq, item.rules))
             return answer
+        if isinstance(item, ShareChange):
+            return self.share()
         answer = self.control(item.model_id)
         if isinstance(item, ResetModel):
             self.resets[item.model_id] = answer.seq

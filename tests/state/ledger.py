@@ -156,6 +156,9 @@ class Ledger:
         self.learn_on = learn_on
         return Answer(self.next())
 
+    def share(self) -> Answer:
+        return Answer(self.next())
+
     # ---------------------------------------------------------------- derived
 
     def in_force(self, market_id: str | None) -> tuple[int, MarketResolved] | None:

@@ -15,6 +15,7 @@ from handicapper.actors.state.entries import (
     ResumeModel,
     RulesInForce,
     SetPosterior,
+    ShareChange,
 )
 from handicapper.actors.state.events import (
     ModelEvent,
@@ -140,8 +141,14 @@ class Stream:
                 ResumeModel(model),
                 SetPosterior(model, random.choice([None, "half_life", "changepoint", "changepoint"])),
                 RulesInForce(self._rules()),
+                self._share(model),
             ]
         )
+
+    def _share(self, model: str) -> ShareChange:
+        """Of a time that some have seen and some have not, or of none that anybody has."""
+        at_ns = self.now - self.random.choice([-HOUR, HOUR, 12 * HOUR, 100 * HOUR])
+        return ShareChange(model, at_ns, self.now, 0.99)
 
     def _rules(self) -> LearningRules:
         random = self.random

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from handicapper.actors.state.events import (
+    ChangeShared,
     Counted,
     ModelEvent,
     PosteriorSet,
@@ -81,6 +82,7 @@ def some_events(chance: random.Random, seq: int, now_ns: int, told: list[Scored]
                 Counted(1, 2, 3, 1),
                 RulesChanged(some_rules(chance)),
                 PosteriorSet(chance.choice([None, "half_life", "changepoint"])),
+                ChangeShared(some_time(chance, now_ns), "other", chance.random() < 0.2),
             ]
         )
         return

@@ -19,6 +19,7 @@ from handicapper.actors.state.entries import (
     ResumeModel,
     RulesInForce,
     SetPosterior,
+    ShareChange,
 )
 from handicapper.actors.state.intake import Intake
 from handicapper.actors.state.learners import LearnerState, new_state
@@ -158,6 +159,11 @@ class IntakeMachine(RuleBasedStateMachine):
             SetPosterior: SetPosterior(model, "changepoint"),
         }[kind]
         self.accept(entry, lambda: self.ledger.control(model))
+
+    @rule(model=models, at_ns=hours)
+    def share(self, model: str, at_ns: int) -> None:
+        entry = ShareChange(model, at_ns, at_ns + HOUR, 0.99)
+        self.accept(entry, self.ledger.share)
 
     @rule(learn_on=st.sampled_from(["final", "proposed"]))
     def change_rules(self, learn_on: Any) -> None:

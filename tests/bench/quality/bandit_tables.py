@@ -12,6 +12,7 @@ Table = dict[str, dict[str, dict[str, float]]]
 
 ONE, ALL = "one arm observed", "every arm observed"
 OURS, PLAIN = "handicapper change points", "Thompson"
+SHARED = "handicapper, shared changes"
 HALF_LIFE = "half-life "
 
 FIXED_AIMS = {ONE: {"1": 46.0, "2": 65.0, "3": 60.0, "4": 90.0}, ALL: {"1": 6.0, "3": 20.0}}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .bandit_tables import ALL, HALF_LIFE, ONE, OURS, PLAIN, Table, document
+from .bandit_tables import ALL, HALF_LIFE, ONE, OURS, PLAIN, SHARED, Table, document
 from .documents import write_block
 from .policies import ChangePoint, Policy, Thompson, mabwiser_thompson, river_thompson
 from .problems import DRIFTING, PIECEWISE, ROUNDS, change_points, means_of
@@ -45,6 +45,9 @@ def policies(full: bool, rounds: int) -> dict[str, Make]:
         PLAIN: _thompson(greedy=full),
     }
     if full:
+        made[SHARED] = lambda shape, seed, problem: ChangePoint(
+            shape, np.random.default_rng([seed, 2]), greedy=True, shared=True
+        )
         made |= {
             f"{HALF_LIFE}{rounds_}": _thompson(keep=0.5 ** (1 / rounds_), greedy=True)
             for rounds_ in HALF_LIVES

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from handicapper.actors.learning.change import Change
 from handicapper.actors.learning.changepoint import ChangePointFilter
 
 Floats = NDArray[np.float64]
@@ -70,11 +71,15 @@ class Thompson:
 
 
 class ChangePoint:
-    """Handicapper's filter, one an arm: Thompson sampling from its mixture, or its mean (``greedy``)."""
+    """Handicapper's filter, one an arm: Thompson sampling from its mixture, or its mean (``greedy``).
 
-    def __init__(self, shape: tuple[int, int], generator: Generator, greedy: bool = False) -> None:
+    ``shared``: when one of every arm tells of a change, those of all others restart."""
+
+    def __init__(
+        self, shape: tuple[int, int], generator: Generator, greedy: bool = False, shared: bool = False
+    ) -> None:
         self._filters = [[ChangePointFilter() for _ in range(shape[1])] for _ in range(shape[0])]
-        self._generator, self._greedy = generator, greedy
+        self._generator, self._greedy, self._shared = generator, greedy, shared
 
     def choose(self, t: int) -> Arms:
         at = t * ROUND_NS
@@ -98,8 +103,16 @@ class ChangePoint:
 
     def learn_all(self, t: int, x: Floats) -> None:
         for row, outcomes in zip(self._filters, x.tolist(), strict=True):
-            for arm, outcome in zip(row, outcomes, strict=True):
-                arm.add(outcome, t * ROUND_NS)
+            told = [arm.add(outcome, t * ROUND_NS) for arm, outcome in zip(row, outcomes, strict=True)]
+            if self._shared:
+                _share([change for change in told if change is not None], row)
+
+
+def _share(told: list[Change], row: list[ChangePointFilter]) -> None:
+    """The first of a round is shared, as what is settled no later is taken for the same change."""
+    for change in told[:1]:
+        for arm in row:
+            arm.restart(change.at_ns)
 
 
 class OneByOne:
