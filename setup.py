@@ -27,6 +27,7 @@ COMPILED = (
     "actors/learning/pooling/share_rule.py",
     "actors/learning/pooling/table.py",
     "actors/learning/splitmix.py",
+    "actors/learning/trends.py",
     "actors/model.py",
     "actors/ranking.py",
     "actors/runtime/everyone.py",

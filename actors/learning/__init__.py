@@ -12,6 +12,7 @@ where they enter.
 :mod:`.posterior`      Beta posterior of the hit rate, from two such sums
 :mod:`.changepoint`    how long a hit rate has been what it is, and what it is
 :mod:`.change`         a change point that was told of
+:mod:`.trends`         a hit rate that moves along a line
 :mod:`.mixture`        several Betas as one posterior
 :mod:`.hypotheses`     the loops of both, to be compiled
 :mod:`.calibration`    reliability bins, signed, expected and maximum calibration error

@@ -20,7 +20,7 @@ cpdef double pairwise_sum(double[::1] values, Py_ssize_t first, Py_ssize_t count
 @cython.locals(
     column="double[::1]", last=double, held=double, ended=double, w=double, i="Py_ssize_t", j="Py_ssize_t",
 )
-cpdef list segments_end(list columns, list lasts, Py_ssize_t drifts, double share)
+cpdef list segments_end(list columns, list lasts, list shares)
 
 
 @cython.locals(i="Py_ssize_t", factor=double)

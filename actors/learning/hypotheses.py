@@ -151,9 +151,9 @@ def pairwise_sum(values: Numbers, first: int, count: int) -> float:
     return total
 
 
-def segments_end(columns: list[Numbers], lasts: Sequence[float], drifts: int, share: float) -> list[float]:
-    """Let each column keep the part of ``lasts``; what it loses is returned, and of that each of the first ``drifts``
-    hypotheses gets ``share``."""
+def segments_end(columns: list[Numbers], lasts: Sequence[float], shares: Sequence[float]) -> list[float]:
+    """Let each column keep the part of ``lasts``; what it loses is returned, and of that the first hypotheses get
+    ``shares``."""
     lost: list[float] = []
     for j, column in enumerate(columns):
         last, held = lasts[j], 0.0
@@ -162,8 +162,8 @@ def segments_end(columns: list[Numbers], lasts: Sequence[float], drifts: int, sh
             held += w
             column[i] = w * last
         ended = held * (1.0 - last)
-        for i in range(drifts):
-            column[i] += ended * share
+        for i in range(len(shares)):
+            column[i] += ended * shares[i]
         lost.append(ended)
     return lost
 

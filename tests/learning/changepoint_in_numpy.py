@@ -1,4 +1,5 @@
 """The change-point filter and its mixture in NumPy's words: rows of one hypothesis each, and whole arrays at a time.
+Trends have a row for each of their sums, and a column each.
 
 What it says is what :mod:`handicapper.actors.learning.changepoint` says in loops, and the bits must be the same.
 """
@@ -63,13 +64,17 @@ class NumPyMixture(NamedTuple):
 
 class NumPyFilter:
     __slots__ = (
-        "_alpha", "_as_of_ns", "_beta", "_counts", "_n", "_prior", "_start", "_watched_ns", "_weight", "last", "rules",
+        "_alpha", "_as_of_ns", "_beta", "_counts", "_first_run", "_n", "_prior", "_start", "_sums", "_watched_ns",
+        "_weight", "last", "rules",
     )  # fmt: skip
 
     def __init__(self, rules: ChangePointRules | None = None, data: bytes = b"") -> None:
         self.rules = rules = ChangePointRules() if rules is None else rules
         drifts, rates = len(rules.half_lives_seconds), len(rules.mean_runs_seconds)
-        size = drifts + rules.runs_max + 1
+        trends = len(rules.trend_half_lives_seconds)
+        self._first_run = drifts + trends
+        self._sums = np.zeros((5, trends))
+        size = self._first_run + rules.runs_max + 1
         self._weight = np.zeros((size, rates))
         self._prior = np.array(((rules.prior_alpha,), (rules.prior_beta,)))
         self._counts = np.empty((2, size))
@@ -116,57 +121,89 @@ class NumPyFilter:
             weight *= chance[:, None]
             alpha += x
             beta += 1.0 - x
+        self._count_in_trends(x, 0.0)
         weight /= _sum(np.add.reduce(weight, 0))
         marginal = np.add.reduce(weight, 1)
         change = self._look_for_change(marginal)
-        if n > len(self.rules.half_lives_seconds) + self.rules.runs_max:
+        if n > self._first_run + self.rules.runs_max:
             self._drop_least(marginal)
         return change
 
+    def _shares(self) -> Floats:
+        """Of a segment that begins: each drift's, each trend's, a run's."""
+        rules = self.rules
+        drifts, trends = len(rules.half_lives_seconds), len(rules.trend_half_lives_seconds)
+        of_drifts, of_trends = rules.drift_share if drifts else 0.0, rules.trend_share if trends else 0.0
+        shares = np.empty(drifts + trends + 1)
+        shares[:drifts] = of_drifts / max(drifts, 1)
+        half_lives = np.array(rules.trend_half_lives_seconds)
+        shares[drifts:-1] = of_trends * (half_lives / _sum(half_lives))
+        shares[-1] = 1.0 - of_drifts - of_trends
+        return shares
+
     def _begin(self, at_ns: int) -> None:
-        rules, drifts = self.rules, len(self.rules.half_lives_seconds)
-        means = np.array(rules.mean_runs_seconds)
-        belief = means / means.sum()
-        share = rules.drift_share if drifts else 0.0
-        if drifts:
-            self._weight[:drifts] = belief * (share / drifts)
-        self._weight[drifts] = belief * (1.0 - share)
-        self._start[: drifts + 1] = at_ns
-        self._n = drifts + 1
+        means = np.array(self.rules.mean_runs_seconds)
+        self._n = n = self._first_run + 1
+        self._weight[:n] = self._shares()[:, None] * (means / means.sum())
+        self._start[:n] = at_ns
         self._as_of_ns = self._watched_ns = at_ns
 
     def _pass_time(self, at_ns: int) -> None:
         """Segments may have ended since the newest outcome; a new run may begin with the next one."""
-        rules, n = self.rules, self._n
-        drifts = len(rules.half_lives_seconds)
+        rules, n, lasting = self.rules, self._n, self._first_run
         seconds = (at_ns - self._as_of_ns) / 1e9
         weight = self._weight
         held = np.add.reduce(weight[:n], 0)
         lasts = np.array([exp(-seconds / mean) for mean in rules.mean_runs_seconds])
         weight[:n] *= lasts
         ended = held * (1.0 - lasts)
-        share = rules.drift_share if drifts else 0.0
-        if drifts:
-            self._fade(self._counts, seconds)
-            weight[:drifts] += ended * (share / drifts)
-        weight[n] = ended * (1.0 - share)
+        shares = self._shares()
+        self._sums = self._fade(self._counts, seconds)
+        weight[:lasting] += ended * shares[:-1, None]
+        weight[n] = ended * shares[-1]
         self._alpha[n], self._beta[n], self._start[n] = rules.prior_alpha, rules.prior_beta, at_ns
         self._n = n + 1
         self._as_of_ns = at_ns
 
-    def _fade(self, counts: Floats, seconds: float) -> None:
+    def _fade(self, counts: Floats, seconds: float) -> Floats:
+        """Fades the counts of drifts and puts in those of trends, of which the faded sums are returned."""
         some = counts[:, : len(self.rules.half_lives_seconds)]
         some -= self._prior
         some *= np.array([exp2(-seconds / half_life) for half_life in self.rules.half_lives_seconds])
         some += self._prior
+        age, kept = self._aged(seconds)
+        n0, n1, n2, s0, s1 = self._sums
+        sums = kept * np.array([n0, n1 + age * n0, n2 + age * (2.0 * n1 + age * n0), s0, s1 + age * s0])
+        self._read_trends(counts, sums)
+        return sums
+
+    def _aged(self, seconds: float) -> tuple[Floats, Floats]:
+        """(age in half-lives, what is kept of it) by trend."""
+        ages = [seconds / half_life for half_life in self.rules.trend_half_lives_seconds]
+        return np.array(ages), np.array([exp2(-age) for age in ages])
+
+    def _count_in_trends(self, x: float, seconds: float) -> None:
+        age, kept = self._aged(seconds)
+        aged = age * kept
+        self._sums += np.array([kept, aged, age * aged, kept * x, aged * x])
+        self._read_trends(self._counts, self._sums)
+
+    def _read_trends(self, counts: Floats, sums: Floats) -> None:
+        n0, n1, n2, s0, s1 = sums
+        alpha, beta = self._prior[:, 0]
+        lean = n1 / (1.02 * n2 + 1e-3)
+        size = np.maximum(n0 + (alpha + beta) - lean * n1, alpha + beta)
+        room = size + (alpha + beta)
+        p = ((s0 + alpha - lean * s1) / size).clip(alpha / room, 1.0 - beta / room)
+        counts[:, len(self.rules.half_lives_seconds) : self._first_run] = p * size, (1.0 - p) * size
 
     def _add_late(self, x: float, at_ns: int) -> None:
         rules, n = self.rules, self._n
-        drifts = len(rules.half_lives_seconds)
         weight, alpha, beta = self._weight[:n], self._alpha[:n], self._beta[:n]
         counts = (self._start[:n] <= at_ns).astype(np.float64)
         seconds = (self._as_of_ns - at_ns) / 1e9
-        counts[:drifts] = [exp2(-seconds / half_life) for half_life in rules.half_lives_seconds]
+        lasting = rules.half_lives_seconds + rules.trend_half_lives_seconds
+        counts[: self._first_run] = [exp2(-seconds / half_life) for half_life in lasting]
         knows = counts > 0.0
         if not knows.any():
             return
@@ -180,21 +217,23 @@ class NumPyFilter:
             weight /= _sum(np.add.reduce(weight, 0))
         alpha += counts * x
         beta += counts * (1.0 - x)
+        self._count_in_trends(x, seconds)
 
     def _look_for_change(self, marginal: Floats) -> Change | None:
-        """Told once the runs begun since the last one was told of hold ``alarm`` of the probability."""
+        """Told once the runs begun since the last one was told of hold ``alarm`` of what trends do not."""
         n, first = self._n, self._first_later()
         if first >= n:
             return None
         later = marginal[first:].tolist()
-        probability = _sum(later)
-        if probability < self.rules.alarm:
+        newer = _sum(later)
+        held = _sum(marginal[: len(self.rules.half_lives_seconds)]) + _sum(marginal[self._first_run :])
+        if newer < self.rules.alarm * held or newer == 0.0:
             return None
         self._watched_ns = self._as_of_ns
         place, below = first, 0.0
         for mass in later:
             below += mass
-            if below >= probability / 2.0:
+            if below >= newer / 2.0:
                 break
             place += 1
         place = min(place, n - 1)
@@ -204,16 +243,16 @@ class NumPyFilter:
             self._as_of_ns,
             self._mean_before(first, place),
             alpha / (alpha + beta),
-            probability,
+            newer / held,
         )
         return self.last
 
     def _mean_before(self, first: int, place: int) -> float:
         """Mean of what the longest run that ended has counted more than the one that began."""
-        rules, drifts = self.rules, len(self.rules.half_lives_seconds)
+        rules, runs = self.rules, self._first_run
         alpha = beta = 0.0
-        if first > drifts:
-            old = drifts + int(self._weight[drifts:first].sum(axis=1).argmax())
+        if first > runs:
+            old = runs + int(self._weight[runs:first].sum(axis=1).argmax())
             alpha = max(float(self._alpha[old] - self._alpha[place]), 0.0)
             beta = max(float(self._beta[old] - self._beta[place]), 0.0)
         alpha, beta = alpha + rules.prior_alpha, beta + rules.prior_beta
@@ -221,19 +260,19 @@ class NumPyFilter:
 
     def _drop_least(self, marginal: Floats) -> None:
         """Drop the least probable run, but not the most probable of those that a change would be told against."""
-        drifts, n = len(self.rules.half_lives_seconds), self._n
+        runs, n = self._first_run, self._n
         first = self._first_later()
-        if first > drifts:
-            marginal[drifts + int(marginal[drifts:first].argmax())] = 2.0
-        least = drifts + int(marginal[drifts:n].argmin())
+        if first > runs:
+            marginal[runs + int(marginal[runs:first].argmax())] = 2.0
+        least = runs + int(marginal[runs:n].argmin())
         for kept in (self._weight, self._alpha, self._beta, self._start):
             kept[least : n - 1] = kept[least + 1 : n]
         self._n = n - 1
 
     def _first_later(self) -> int:
         """Place of the first run begun since a change was told of."""
-        drifts = len(self.rules.half_lives_seconds)
-        return drifts + int(self._start[drifts : self._n].searchsorted(self._watched_ns, side="right"))
+        runs = self._first_run
+        return runs + int(self._start[runs : self._n].searchsorted(self._watched_ns, side="right"))
 
     def mixture(self, as_of_ns: int) -> NumPyMixture:
         """What the next outcome may come from, as of a time, which changes nothing. A time before the newest outcome
@@ -258,10 +297,10 @@ class NumPyFilter:
     def change_probability(self, since_ns: int, as_of_ns: int) -> float:
         """Probability that the current segment is a run that began after ``since_ns``."""
         weight = self.mixture(as_of_ns).weights
-        drifts, n = len(self.rules.half_lives_seconds), self._n
+        runs, n = self._first_run, self._n
         if n == 0:
             return 0.0
-        first = drifts + int(self._start[drifts:n].searchsorted(since_ns, side="right"))
+        first = runs + int(self._start[runs:n].searchsorted(since_ns, side="right"))
         return min(_sum(weight[first:]), 1.0)
 
     def tobytes(self) -> bytes:
@@ -269,7 +308,7 @@ class NumPyFilter:
         n = self._n
         header = pack_header(n, self._as_of_ns, self._watched_ns, self.last)
         parts = self._weight, self._alpha, self._beta, self._start
-        return header + b"".join(part[:n].tobytes() for part in parts)
+        return header + b"".join(part[:n].tobytes() for part in parts) + self._sums.T.tobytes()
 
     def _unpack(self, data: bytes) -> None:
         n, self._as_of_ns, self._watched_ns = unpack_counts(data)
@@ -278,6 +317,9 @@ class NumPyFilter:
         self._weight[:n] = numbers[: n * rates].reshape(n, rates)
         self._alpha[:n] = numbers[n * rates : n * (rates + 1)]
         self._beta[:n] = numbers[n * (rates + 1) :]
-        self._start[:n] = np.frombuffer(data, dtype=np.int64, offset=HEADER_BYTES + numbers.nbytes)
+        starts = HEADER_BYTES + numbers.nbytes
+        self._start[:n] = np.frombuffer(data, dtype=np.int64, offset=starts, count=n)
+        sums = np.frombuffer(data, dtype=np.float64, offset=starts + n * 8)
+        self._sums = sums.reshape(-1, 5).T.copy()
         self._n = n
         self.last = packed_change(data)

@@ -12,7 +12,9 @@ from handicapper.actors.learning.mixture import sharpened
 
 HOUR = 3_600 * 10**9
 RATES = (50 * 3_600.0, 1_000 * 3_600.0)
-EXACT = ChangePointRules(mean_runs_seconds=RATES, half_lives_seconds=(), drift_share=0.0, runs_max=200)
+EXACT = ChangePointRules(
+    mean_runs_seconds=RATES, half_lives_seconds=(), trend_half_lives_seconds=(), runs_max=200
+)
 
 
 def exact_mean(outcomes: list[tuple[float, int]], at_ns: int) -> float:
@@ -128,7 +130,7 @@ def test_an_outcome_older_than_everything_counts_for_drifts_alone() -> None:
     found = taught([(1.0, 1_000 * HOUR)] * 50)
     found.add(0.0, 0)
     weight, alpha, beta = found.mixture(1_000 * HOUR)
-    assert (alpha[5], beta[5]) == (51.0, 1.0)
+    assert (alpha[7], beta[7]) == (51.0, 1.0)
     assert beta[0] == pytest.approx(1.0 + 2.0 ** (-1_000 / 6_144))
     assert sum(weight) == pytest.approx(1.0)
 
@@ -169,3 +171,67 @@ def test_a_sharpened_uniform_lies_between_it_and_a_half(u: float) -> None:
     low, high = sorted((u, 0.5))
     assert low - 1e-12 <= sharpened(u) <= high + 1e-12
     assert sharpened(1.0 - u) == pytest.approx(1.0 - sharpened(u))
+
+
+def test_a_filter_packed_before_there_were_trends_goes_on_and_begins_them() -> None:
+    before = ChangePointFilter(ChangePointRules(trend_half_lives_seconds=()))
+    for i in range(100):
+        before.add(float(i % 4 != 0), i * HOUR)
+    data, at = before.tobytes(), 99 * HOUR
+    found = ChangePointFilter(data=data)
+    assert found.tobytes() == ChangePointFilter(data=data).tobytes()
+    assert ChangePointFilter(data=found.tobytes()).tobytes() == found.tobytes()
+    assert len(found) == len(before) + 2
+    assert found.mean(at) == pytest.approx(before.mean(at), abs=1e-12)
+    assert list(found.mixture(at).weights)[5:7] == [0.0, 0.0]
+    for i in range(100, 3_000):
+        found.add(float(i % 3 == 0), i * HOUR)
+    assert sum(found.mixture(3_000 * HOUR).weights[5:7]) > 0.001
+    assert found.mean(3_000 * HOUR) == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_a_trend_takes_over_where_the_hit_rate_moves_along_a_line_and_forecasts_better() -> None:
+    plain, mass = ChangePointRules(trend_half_lives_seconds=()), []
+    losses = {True: 0.0, False: 0.0}
+    for seed in range(10):
+        generator = Random(seed)
+        filters = {True: ChangePointFilter(), False: ChangePointFilter(plain)}
+        for i in range(600):
+            p = 0.1 + 0.8 * i / 600
+            x = float(generator.random() < p)
+            for knows, found in filters.items():
+                losses[knows] += (found.mean(i * HOUR) - p) ** 2 if i > 100 else 0.0
+                found.add(x, i * HOUR)
+        mass.append(sum(filters[True].mixture(600 * HOUR).weights[5:7]))
+    assert sum(mass) / len(mass) > 0.5
+    assert losses[True] < 0.8 * losses[False]
+
+
+@pytest.mark.parametrize("steps", [[0.0] * 5, [1.0] * 400, [float(i > 200) for i in range(400)]])
+def test_a_line_is_not_drawn_on_through_a_long_time_without_outcomes(steps: list[float]) -> None:
+    found = taught([(x, i * HOUR) for i, x in enumerate(steps)])
+    for hours in (0, 24, 100, 400, 1_000, 4_000, 40_000, 10**6):
+        _, alphas, betas = found.mixture((len(steps) + hours) * HOUR)
+        for place, half_life in ((5, 400), (6, 100)):
+            alpha, beta = alphas[place], betas[place]
+            assert alpha >= 0.5
+            assert beta >= 0.5
+            assert alpha + beta >= 2.0
+            if hours >= 10 * half_life:
+                assert (alpha, beta) == pytest.approx((1.0, 1.0), abs=0.25)
+            if hours >= 40 * half_life:
+                assert (alpha, beta) == pytest.approx((1.0, 1.0), abs=1e-6)
+
+
+def test_no_alarm_where_nothing_but_a_trend_goes_on() -> None:
+    """What rises as slowly as this has not changed at one time: few tell of it, and none twice."""
+    told = []
+    for seed in range(10):
+        generator, found = Random(seed), ChangePointFilter()
+        told.append(
+            sum(
+                found.add(float(generator.random() < 0.4 + 0.2 * i / 2_000), i * HOUR) is not None
+                for i in range(2_000)
+            )
+        )
+    assert max(told) <= 1

@@ -22,12 +22,14 @@ HOURS = 3_600.0
 
 RULES = {
     "default": ChangePointRules(),
-    "no drifts": ChangePointRules(half_lives_seconds=(), drift_share=0.0),
+    "no drifts": ChangePointRules(half_lives_seconds=(), trend_half_lives_seconds=()),
+    "no trends": ChangePointRules(trend_half_lives_seconds=()),
+    "trends alone": ChangePointRules(half_lives_seconds=(), trend_share=0.7),
     "few runs": ChangePointRules(runs_max=3),
     "one run": ChangePointRules(runs_max=1),
     "many runs": ChangePointRules(runs_max=300),
     "two rates and a prior": ChangePointRules(
-        0.3, 2.5, (10 * HOURS, 1e3 * HOURS), (50 * HOURS,), 0.2, 20, 0.9
+        0.3, 2.5, (10 * HOURS, 1e3 * HOURS), (50 * HOURS,), 0.2, 20, 0.9, (20 * HOURS, 5 * HOURS), 0.3
     ),
     "seven rates": ChangePointRules(mean_runs_seconds=tuple(10.0**k * HOURS for k in range(7)), alarm=0.7),
 }

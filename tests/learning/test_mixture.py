@@ -43,8 +43,8 @@ def test_beta_alone_stands_for_itself() -> None:
 def test_component_is_that_whose_share_of_the_weights_the_sharpened_uniform_falls_into() -> None:
     mixture = MIXTURES[2]
     assert mixture.component(0.5) == (1.5, 1.5)
-    # 0.9 of the weight lies before the second part: sharpened(u) = 0.9 where the odds of u are 9 to the power 3.
-    border = 729.0 / 730.0
+    # 0.9 of the weight lies before the second part: sharpened(u) = 0.9 where the odds of u are 9 to the power 4.
+    border = 6_561.0 / 6_562.0
     assert mixture.component(border - 1e-6) == (1.5, 1.5)
     assert mixture.component(border + 1e-6) == (100.0, 300.0)
     assert mixture.component(1.0 - 1e-12) == (7.0, 2.0)
