@@ -258,8 +258,8 @@ MUTANTS = (
     Mutant(
         "paused model is selected",
         "actors/state/views.py",
-        " or (state.pause is not None and paused(state, as_of)):",
-        ":",
+        "    if state.pause is not None and paused(state, as_of):\n        return None\n    enough",
+        "    enough",
         ("tests/actors/test_learner_sampling.py", "tests/state/test_views.py"),
     ),
     Mutant(
