@@ -23,6 +23,7 @@ from .state.market import Market
 from .state.model_state import ModelRecord
 from .state.pool_row import POOL_ID
 from .state.pool_state import PoolRecord
+from .state.recalibrating import array_as_list
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -110,7 +111,7 @@ class SnapshotMeta(msgspec.Struct, array_like=True, frozen=True):
 Chunk = tuple[int, list[Entry]]
 """(received_at_ns, entries): consecutive sequence numbers from the record's key on."""
 
-_encoder: Final = msgspec.msgpack.Encoder()
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=array_as_list)
 _chunk: Final = msgspec.msgpack.Decoder(Chunk)
 _market: Final = msgspec.msgpack.Decoder(Market)
 _loose: Final = msgspec.msgpack.Decoder(list[Loose])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...protocol.messages import CalibrationBin, CalibrationReport
 from ..learning.calibration import (
     bins_of,
@@ -39,7 +41,9 @@ def recent_calibration(state: ModelState) -> CalibrationReport:
     return calibration(list(sums), sum(x * x for _, x in pairs), loss, len(pairs))
 
 
-def calibration(bins: list[float], x_squared_sum: float, log_loss_sum: float, n: int) -> CalibrationReport:
+def calibration(
+    bins: Sequence[float], x_squared_sum: float, log_loss_sum: float, n: int
+) -> CalibrationReport:
     """Every figure that the bins' sums give."""
     murphy = murphy_decomposition(bins, x_squared_sum)
     return CalibrationReport(

@@ -86,11 +86,15 @@ class History:
         """Forget the rows from ``number`` on."""
         del self._data[(number - self.first) * ROW_BYTES :]
 
-    def drop_before(self, number: int) -> None:
-        """Forget all rows below ``number``."""
+    def drop_before(self, number: int, room: int = 0) -> None:
+        """Forget all rows below ``number``, and take room for that many more: no more and no less than they need."""
         if number > self.first:
-            del self._data[: (number - self.first) * ROW_BYTES]
-            self.first = number
+            kept = self._data[(number - self.first) * ROW_BYTES :]
+            # A bytearray that grows takes an eighth too much, and one that shrinks gives nothing back before it has
+            # half of it to spare. Unless it is made anew, and grows by as much as this at once.
+            kept += bytes(room * ROW_BYTES)
+            del kept[len(kept) - room * ROW_BYTES :]
+            self._data, self.first = kept, number
 
     def tobytes(self) -> bytes:
         """The kept rows, packed; ``History(first, data)`` is the inverse."""

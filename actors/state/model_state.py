@@ -8,7 +8,8 @@ outcome cannot be subtracted. Instead two checkpoints of the statistics trail th
 since the older one are kept: a correction within them replaces the row and folds again, which gives
 bit for bit the state that the corrected history would have given. An older correction is reported
 (``apply`` returns True): the owner rebuilds the model from its whole corrected history, see
-:mod:`.rebuild`.
+:mod:`.rebuild`. A change-point filter weighs as much as all else, so with one there is one checkpoint,
+older and newer at once.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ...config.settings import LearningRules
 from ...protocol.errors import InvalidValueError
 from ..learning.pnl import normalize_money
 from .changing import follow_posterior, restart_changes
+from .checkpoint import Checkpoint
 from .events import (
     UNKNOWN,
     ChangeShared,
@@ -46,7 +48,8 @@ from .statistics import LearnedStatistics, Tally
 __all__ = ["CHECKPOINT_ROWS", "Evidence", "ModelRecord", "ModelState"]
 
 CHECKPOINT_ROWS: Final = 64
-"""Rows between two checkpoints: corrections of the last 64 to 128 outcomes fold again in place."""
+"""Rows between two checkpoints: corrections of the last 64 to 128 outcomes fold again in place; with a change-point
+filter, those since the last checkpoint, which are up to 64."""
 
 
 class ModelRecord(Struct, array_like=True, frozen=True):
@@ -83,10 +86,8 @@ class ModelState:
         "history",
         "model_id",
         "newer",
-        "newer_row",
         "now",
         "older",
-        "older_row",
         "pause",
         "posterior_set",
         "reset_seq",
@@ -166,7 +167,7 @@ class ModelState:
         rows: list[Row] = []
         counted: list[Scored] = []
         amounts: list[Decimal] = []
-        for event in events[start : start + max(self.newer_row + CHECKPOINT_ROWS - first, 1)]:
+        for event in events[start : start + max(self.newer.row + CHECKPOINT_ROWS - first, 1)]:
             if type(event) is not Scored:
                 break
             row_id, at_ns, x, confidence, price, shadow, stake, pnl = astuple(event)
@@ -186,7 +187,7 @@ class ModelState:
             self.tally.add(each)
         if amounts:
             self.tally.add_traded(amounts)
-        if history.end - self.newer_row >= CHECKPOINT_ROWS:
+        if history.end - self.newer.row >= CHECKPOINT_ROWS:
             self._advance_checkpoints()
         return start + len(rows)
 
@@ -199,7 +200,7 @@ class ModelState:
         if _same_lesson(old, new):
             return False
         number = self.history.find(new.row_id)
-        if number is None or number < self.older_row:
+        if number is None or number < self.older.row:
             return True
         self.history.replace(number, _row_of(new))
         self._fold_again()
@@ -207,30 +208,28 @@ class ModelState:
 
     def _fold_again(self) -> None:
         """Fold the kept rows from the older checkpoint on, with the checkpoint between them renewed."""
-        statistics, history = self.older.copy(), self.history
-        parts = (self.older_row, self.newer_row), (self.newer_row, history.end)
-        for first, end in parts:
-            if first == self.newer_row:
-                self.newer = statistics.copy()
-            fold_rows(statistics, history.rows(first, end), first, self.rules, history)
+        statistics, history, row = self.older.statistics(), self.history, self.newer.row
+        if self.newer is not self.older:
+            kept_from = self.older.row
+            fold_rows(statistics, history.rows(kept_from, row), kept_from, self.rules, history)
+            self.newer = Checkpoint.of(statistics, row)
+        fold_rows(statistics, history.rows(row, history.end), row, self.rules, history)
         self.now = statistics
 
     def _advance_checkpoints(self) -> None:
-        self.older, self.older_row = self.newer, self.newer_row
-        self.newer, self.newer_row = self.now.copy(), self.history.end
+        if self.now.changes is not None:
+            self._checkpoint_here()
+            return
+        self.older, self.newer = self.newer, Checkpoint.of(self.now, self.history.end)
         self._drop_old_rows()
 
     def _checkpoint_here(self) -> None:
-        """What was learned under other rules is not folded again under these."""
-        self.older, self.older_row = self.now.copy(), self.history.end
-        self.newer, self.newer_row = self.now.copy(), self.history.end
+        """Nothing before this is folded again. What was learned under other rules is not to be, under these."""
+        self.older = self.newer = Checkpoint.of(self.now, self.history.end)
         self._drop_old_rows()
 
     def _drop_old_rows(self) -> None:
-        """Without a confidence in the window, nothing before the older checkpoint is looked at again."""
-        older = self.older
-        first = min(self.older_row, older.window_start) if older.window_count else self.older_row
-        self.history.drop_before(first)
+        self.history.drop_before(self.older.first, CHECKPOINT_ROWS)
 
     def _follow(self, rules: LearningRules) -> None:
         self.rules = rules
@@ -306,10 +305,10 @@ class ModelState:
             reset_seq=self.reset_seq,
             pause=self.pause,
             now=self.now.copy(),
-            newer=self.newer.copy(),
-            newer_row=self.newer_row,
-            older=self.older.copy(),
-            older_row=self.older_row,
+            newer=self.newer.statistics(),
+            newer_row=self.newer.row,
+            older=self.older.statistics(),
+            older_row=self.older.row,
             tally=tally,
             history_first=self.history.first,
             history=self.history.tobytes(),
@@ -327,12 +326,12 @@ class ModelState:
         state.posterior_set = record.posterior_set
         state.shared = record.shared
         state.now = record.now.copy()
-        state.newer = record.newer.copy()
-        state.newer_row = record.newer_row
-        state.older = record.older.copy()
-        state.older_row = record.older_row
         state.tally = copy(record.tally)
         state.history = History(record.history_first, record.history)
+        state.newer = state.older = Checkpoint.of(record.newer, record.newer_row)
+        if record.older_row < record.newer_row and record.now.changes is None:
+            state.older = Checkpoint.of(record.older, record.older_row)
+        state._drop_old_rows()  # those of a second checkpoint beside a filter, which earlier releases kept
         return state
 
     def check_invariants(self) -> None:
@@ -343,7 +342,7 @@ class ModelState:
         assert now.failures >= 0.0, now.failures
         assert rules.min_threshold <= now.threshold <= rules.max_threshold or now.n == 0, now.threshold
         assert 0 <= now.window_count <= rules.calibration_window, now.window_count
-        assert self.history.first <= self.older_row <= self.newer_row <= self.history.end
+        assert self.history.first <= self.older.row <= self.newer.row <= self.history.end
         assert self.tally.shadow >= 0, self.tally.shadow
 
 

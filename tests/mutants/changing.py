@@ -96,15 +96,15 @@ CHANGING = (
     Mutant(
         "posterior set: the filter goes on if there was one",
         "actors/state/model_state.py",
-        "        self.now.changes = None\n",
-        "",
+        "        self.shared = self.now.changes = None\n",
+        "        self.shared = None\n",
         ("tests/state/test_changing.py", "tests/state/test_reversal.py"),
     ),
     Mutant(
         "posterior set: a correction folds the filter of before again",
         "actors/state/model_state.py",
-        "        follow_posterior(self.now, self.posterior)\n        self._checkpoint_here()\n\n    def _forget",
-        "        follow_posterior(self.now, self.posterior)\n\n    def _forget",
+        "        follow_posterior(self.now, self.posterior)\n        self._checkpoint_here()\n\n    def _restart",
+        "        follow_posterior(self.now, self.posterior)\n\n    def _restart",
         ("tests/state/test_changing.py", "tests/state/test_reversal.py"),
     ),
     Mutant(
@@ -124,8 +124,8 @@ CHANGING = (
     Mutant(
         "posterior set: other settings take it back",
         "actors/state/model_state.py",
-        "        follow_posterior(now, self.posterior)\n        slide",
-        "        follow_posterior(now, rules.posterior)\n        slide",
+        "        follow_posterior(now, self.posterior)\n        if now",
+        "        follow_posterior(now, rules.posterior)\n        if now",
         ("tests/state/test_changing.py",),
     ),
     # ------------------------------------------------------------------ shared changes

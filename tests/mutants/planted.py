@@ -155,6 +155,21 @@ MUTANTS = (
         "            if market.settled:\n",
         (SIMULATION,),
     ),
+    # ------------------------------------------------------------------ corrections
+    Mutant(
+        "checkpoint not renewed when rows are folded again",
+        "actors/state/model_state.py",
+        "            self.newer = Checkpoint.of(statistics, row)\n",
+        "",
+        ("tests/state/test_reversal.py",),
+    ),
+    Mutant(
+        "second checkpoint beside a filter stays when it is loaded",
+        "actors/state/model_state.py",
+        "        if record.older_row < record.newer_row and record.now.changes is None:\n",
+        "        if record.older_row < record.newer_row:\n",
+        ("tests/state/test_changing.py",),
+    ),
     # ------------------------------------------------------------------ restarts
     Mutant(
         "decay applied twice at restart",
@@ -294,7 +309,7 @@ MUTANTS = (
     ),
     # ------------------------------------------------------------------ what is traded
     Mutant(
-        "checkpoints share what recalibration learned",
+        "record shares what recalibration learned",
         "actors/state/statistics.py",
         "            twin.recalibration = self.recalibration.copy()\n",
         "            twin.recalibration = self.recalibration\n",

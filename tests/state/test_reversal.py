@@ -12,13 +12,16 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from handicapper.actors.records import encode
 from handicapper.actors.state.entries import ExpirePredictions, ResetModel, RulesInForce
 from handicapper.actors.state.model_state import CHECKPOINT_ROWS, ModelState
 from handicapper.actors.state.pool_row import POOL_ID
 from handicapper.actors.state.pool_state import PoolState
 from handicapper.actors.state.rebuild import model_history
 from handicapper.config import LearningRules
+from handicapper.config.rules import Posterior
 
 from .samples import HOUR, T0, outcome, prediction, resolved, rules, scored, state_bytes
 from .streams import Played, Stream, ones
@@ -78,10 +81,14 @@ def test_state_without_controls_corrects_in_place_and_far_back_alike(seed: int) 
         assert len(kept) <= 2 * CHECKPOINT_ROWS + 3 * 30
 
 
+@pytest.mark.parametrize("posterior", ["half_life", "changepoint"])
 @pytest.mark.parametrize("seed", range(6))
-def test_state_with_every_policy_on_equals_a_fresh_fold_of_the_corrected_history(seed: int) -> None:
+def test_state_with_every_policy_on_equals_a_fresh_fold_of_the_corrected_history(
+    seed: int, posterior: Posterior
+) -> None:
     inputs = stream(seed, control_share=0.0)
-    played = play(inputs, ones(), first=EVERY_POLICY)
+    first = replace(EVERY_POLICY, posterior=posterior)
+    played = play(inputs, ones(), first=first)
     assert 0 < played.rebuilds < played.rescored
     for model_id, state in played.states.items():
         if isinstance(state, ModelState):
@@ -89,7 +96,7 @@ def test_state_with_every_policy_on_equals_a_fresh_fold_of_the_corrected_history
             assert state.now.edge is not None
         assert state_bytes(state) == state_bytes(played.corrected(model_id)), model_id
         assert state_bytes(state) == state_bytes(played.rebuilt(model_id)), model_id
-    batched = play(inputs, sizes(Random(seed), 150), disk=True, first=EVERY_POLICY)
+    batched = play(inputs, sizes(Random(seed), 150), disk=True, first=first)
     assert bytes_of(batched) == bytes_of(played)
 
 
@@ -189,6 +196,18 @@ def test_revision_and_its_reversal_restore_the_state_bit_for_bit() -> None:
         state = played.states["m"]
         state.applied_seq = before.applied_seq
         assert state.to_record() == before
+
+
+def test_record_stays_as_it_was_made_while_states_go_on_from_it() -> None:
+    rows = [scored(n, float(n % 3 != 0), n % 10 / 10, price=0.5) for n in range(1, 201)]
+    state = ModelState("m", EVERY_POLICY)
+    state.apply(rows[:150], 150)
+    record = state.to_record()
+    made, other = encode(record), ModelState.from_record(record, EVERY_POLICY)
+    for each in (state, other):
+        each.apply(rows[150:], 200)
+        assert encode(record) == made
+    assert state_bytes(state) == state_bytes(other) != made
 
 
 def test_prediction_that_joins_its_trade_outcome_after_a_reset_is_counted_after_it() -> None:
