@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from threading import Lock
+from threading import Lock, get_ident
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -31,17 +31,27 @@ class Reply(LeanFuture[T]):
 
         Raises:
             DeadlineExceededError: not within ``timeout`` seconds. The call may still take effect;
-                repeating an input is safe.
+                repeating an input is safe. At once where a listener would wait for itself.
             ClosedError: the learner was closed before it was handled.
             HandicapperError: the call was refused.
 
         """
+        if not self.is_set() and self._waits_for_itself():
+            raise DeadlineExceededError(
+                "no answer can come before the listener that waits for it returns; the call takes effect then: use its "
+                "_nowait form in a listener, or call from another thread"
+            )
         try:
             return super().get(timeout=timeout)
         except pykka.Timeout:
             raise DeadlineExceededError(
                 f"no answer within {timeout:g} s; the call may still take effect, repeating an input is safe"
             ) from None
+
+    def _waits_for_itself(self) -> bool:
+        """Whether the actor that is to answer is the one that called whoever waits."""
+        actor = getattr(self.waiting, "actor", None)
+        return getattr(actor, "thread_id", 0) == get_ident()
 
     def set_exception(self, exc_info: ExcInfo | None = None) -> None:
         """Give an exception, by default the one being handled: ours where an actor was not there any more."""

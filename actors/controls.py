@@ -238,10 +238,11 @@ class Controls:
     def watch(self, listener: Callable[[LearnerEvent], object]) -> Callable[[], None]:
         """Call ``listener`` with each :data:`.watching.LearnerEvent` from now on; the result ends that.
 
-        It is called by the actor that has the news, and should only pass it on: what it does delays everybody,
-        and a call that waits may wait for itself. A model is told before its listeners are, so whoever
-        asks on hearing has the news in the answer; the input may not be durable by then. What it raises is
-        logged.
+        It is called by the actor that takes inputs in, and should only pass the news on: what it does delays
+        everybody. A model is told before its listeners are, so whoever asks on hearing (``report``,
+        ``thompson_sample``, ...) has the news in the answer; the input may not be durable by then. What changes
+        something takes effect after the listener has returned, so that it cannot wait for it: use the ``*_nowait``
+        forms, the others raise DeadlineExceededError at once. What it raises is logged.
         """
         return self._engine.watchers.add(listener)
 

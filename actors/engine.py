@@ -102,7 +102,7 @@ class Engine(Sending):
             self.pool,
             settings.limits.mailbox_messages_max,
             self._model_failed,
-            telling_of_drift(self.watchers),
+            telling_of_drift(self.tell_in_turn),
         )
         try:
             self._start(create, accept_loss)

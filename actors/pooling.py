@@ -18,13 +18,17 @@ from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
 from .questions import event_time, put_question
 from .state import pool_views
-from .state.pool_row import POOL_CELLS_MAX, POOL_ID, cells_of, forecasts_of
+from .state.pool_row import POOL_ID, cells_of, forecasts_of
 from .state.pool_state import PoolState
 
-__all__ = ["FORECASTS_MAX", "Pooling"]
+__all__ = ["COMBINED_CELLS_MAX", "FORECASTS_MAX", "Pooling"]
 
 FORECASTS_MAX: Final = 10_000
 """Forecasts combined in one call."""
+
+COMBINED_CELLS_MAX: Final = 2**15
+"""Models times outcomes that are combined in one call, for which everybody waits: some 25 ms. Fewer than a market may
+have that teaches the pool, because a question can be asked again and again."""
 
 PoolView = Callable[[PoolState, int], Any]
 
@@ -145,8 +149,10 @@ def _checked(predictions: Iterable[Forecast | Prediction]) -> tuple[Forecast, ..
 def _check_width(field: str, forecasts: tuple[Forecast, ...], labels: frozenset[str]) -> None:
     """Raise InvalidValueError if combining them would take long: whoever asks is not the only one who waits."""
     cells = cells_of([each.model_id for each in forecasts], [each.outcome for each in forecasts], labels)
-    if cells > POOL_CELLS_MAX:
-        expected = f"models times outcomes at most {POOL_CELLS_MAX}; combine fewer models, or fewer outcomes"
+    if cells > COMBINED_CELLS_MAX:
+        expected = (
+            f"models times outcomes at most {COMBINED_CELLS_MAX}; combine fewer models, or fewer outcomes"
+        )
         raise InvalidValueError(field, f"{cells} models times outcomes", expected)
 
 

@@ -76,6 +76,7 @@ def put_question(
     question = AskView(view, as_of)
     answer = ref.cell.ask_idle(question)
     if answer is NOT_IDLE:
+        reply.waiting = ref.cell
         ref.cell.put(Envelope(question, reply))
     else:
         reply.set(answer)

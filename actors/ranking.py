@@ -7,7 +7,6 @@ the same whoever makes them, and one by one they take ten times as long.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from time import monotonic
 from typing import Final, NamedTuple, TypeAlias
 
@@ -117,20 +116,31 @@ def ranked(
     leading = None
     if mode == "top_two" and len(first) > 1 and not leader_leads(asked.key):
         leading = _challenge(lineup, alphas, betas, sampled, asked.key, first, rows)
-    if rows is None:
-        samples = [
-            ModelSample(model_id=name, sample=sample, alpha=alpha, beta=beta)
-            for name, sample, alpha, beta in zip(lineup.names, first, alphas, betas, strict=False)
-        ]
-    else:
-        samples = [
-            ModelSample(model_id=name, sample=sample, alpha=alpha, beta=beta, samples=tuple(row))
-            for name, sample, alpha, beta, row in zip(lineup.names, first, alphas, betas, rows, strict=False)
-        ]
-    order = rank(samples, attrgetter("sample"))
+    order = rank(range(len(first)), first.__getitem__)
     if leading is not None:
-        order.sort(key=lambda sample: sample is not samples[leading])
-    return mode, tuple(order)
+        order.sort(key=leading.__ne__)
+    names = lineup.names
+    if rows is None:
+        return mode, tuple(
+            [
+                ModelSample(
+                    model_id=names[place], sample=first[place], alpha=alphas[place], beta=betas[place]
+                )
+                for place in order
+            ]
+        )
+    return mode, tuple(
+        [
+            ModelSample(
+                model_id=names[place],
+                sample=first[place],
+                alpha=alphas[place],
+                beta=betas[place],
+                samples=tuple(rows[place]),
+            )
+            for place in order
+        ]
+    )
 
 
 def _means(

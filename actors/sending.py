@@ -7,17 +7,20 @@ from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import Any, Literal
 
+from pykka import ActorDeadError
 from pykka._envelope import Envelope
 
-from ..protocol.errors import ClosedError
+from ..protocol.errors import BusyError, ClosedError
 from .calls import Admission, Reply
 from .requests import AfterInputs, Submit
 from .router import RouterActor
 from .runtime.clock import Clock
 from .runtime.dispatcher import Dispatcher
+from .runtime.future import LeanFuture
 from .runtime.ref import PooledRef
 from .state.intake import Submission
 from .state_directory import StateDirectory
+from .watching import LearnerEvent, Watchers
 
 __all__ = ["Sending"]
 
@@ -29,6 +32,7 @@ class Sending:
     clock: Clock
     directory: StateDirectory
     pool: Dispatcher
+    watchers: Watchers
     router: PooledRef[RouterActor]
     driven: bool
     """The router and the models have no thread: :meth:`run_ready` takes their turns."""
@@ -110,6 +114,27 @@ class Sending:
             message.run()
         else:
             self.router.cell.put(Envelope(message, reply))
+
+    def tell_in_turn(self, event: LearnerEvent) -> None:
+        """Have the watchers told in the router's turn: a model that called them could not answer them meanwhile. Here
+        and now if the router is full or gone."""
+        if not self.watchers.listeners:
+            return
+        told: LeanFuture[None] = LeanFuture()
+
+        def tell() -> None:
+            self.watchers.tell(event)
+            told.set(None)
+
+        def done(_: LeanFuture[None]) -> None:
+            if told.exception() is not None:
+                self.watchers.tell(event)
+
+        told.add_done_callback(done)
+        try:
+            self.router.cell.put(Envelope(AfterInputs(tell, told), told))
+        except (BusyError, ActorDeadError) as error:
+            told.set_exception((type(error), error, None))
 
     def settle(self, timeout: float) -> None:
         """Where callers run the router: let the models be told of every input this thread sent before."""

@@ -169,8 +169,8 @@ class Watchers:
                 _log.error("listener raised", told=type(event).__name__, error=repr(error), exc_info=True)
 
 
-def telling_of_drift(watchers: Watchers) -> Callable[[str, Change, str | None], None]:
-    """What a model calls with a change point it found: logs it and tells the watchers."""
+def telling_of_drift(tell: Callable[[DriftDetected], object]) -> Callable[[str, Change, str | None], None]:
+    """What a model calls with a change point it found: logs it and has the watchers told."""
 
     def told(model_id: str, change: Change, peer: str | None) -> None:
         event = DriftDetected(model_id, *change, peer)
@@ -183,7 +183,7 @@ def telling_of_drift(watchers: Watchers) -> Callable[[str, Change, str | None], 
             probability=event.probability,
             **({} if peer is None else {"no_longer_repeats": peer}),
         )
-        watchers.tell(event)
+        tell(event)
 
     return told
 

@@ -1,13 +1,15 @@
-"""Commands about what went wrong: models given up, and messages nobody could handle."""
+"""Commands about how it runs: what was counted, models given up, and messages nobody could handle."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import structs
 
 from .exit_codes import DIFFERENCES
+from .figures import number
 from .output import emit
 from .state_commands import model_argument, state_command
 from .tables import Column, Table, fields_table
@@ -15,9 +17,20 @@ from .target import Target, opened
 from .times import format_time_ns
 
 if TYPE_CHECKING:
-    from ..protocol.messages import DeadLetter
+    from ..protocol.messages import DeadLetter, Statistics
 
 __all__ = ["SUPERVISION_COMMANDS"]
+
+
+@state_command("statistics", "What is counted, and how it runs.")
+def statistics_command(target: Target, as_json: bool) -> None:
+    """What the learner has counted since it was opened, and how it is; of a daemon also what its server has.
+
+    Notifications that were refused stand under 'server: notifications refused'; 'dead-letters' shows them.
+    """
+    with opened(target) as learner:
+        statistics = learner.statistics()
+    emit(as_json, statistics, fields_table("", _statistics_fields(statistics)))
 
 
 @state_command("restart", "Bring back a model that was given up.")
@@ -74,6 +87,29 @@ def replay_dead_letters_command(
         ctx.exit(DIFFERENCES)
 
 
+def _statistics_fields(statistics: Statistics) -> list[tuple[str, str]]:
+    fields: list[tuple[str, str]] = []
+    for name, value in structs.asdict(statistics).items():
+        heading = name.replace("_", " ")
+        if name == "server":
+            fields += [
+                (f"server: {key.replace('_', ' ')}", _told(of)) for key, of in structs.asdict(value).items()
+            ]
+        elif name == "stuck":
+            fields += [("stuck", f"{one.actor} for {number(one.seconds, 1)} s") for one in value]
+        elif isinstance(value, tuple):
+            fields += [(heading, str(item)) for item in value]
+        else:
+            fields.append((heading, _told(value)))
+    return fields
+
+
+def _told(value: Any) -> str:
+    if value is None:
+        return "none"
+    return number(value, 3) if isinstance(value, float) else str(value)
+
+
 def _listed(numbers: tuple[int, ...]) -> str:
     return ", ".join(map(str, numbers)) or "none"
 
@@ -102,6 +138,7 @@ def _letters_table(letters: list[DeadLetter]) -> Table:
 
 
 SUPERVISION_COMMANDS: tuple[click.Command, ...] = (
+    statistics_command,
     restart_command,
     dead_letters_command,
     replay_dead_letters_command,

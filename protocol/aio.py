@@ -111,6 +111,7 @@ class AsyncClient(AsyncInputs, AsyncQuestions):
             daemon.kill()
             raise
         client._daemon = daemon
+        client._exchange.peer_gone = daemon.gone
         return client
 
     # -------------------------------------------------------------- lifetime

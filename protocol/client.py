@@ -24,6 +24,7 @@ from typing import Any
 
 from .addresses import Address, parse_address
 from .calling.client_batch import Batch, Notify
+from .calling.client_controls import ClientControls
 from .calling.client_inputs import ClientInputs
 from .calling.client_questions import ClientQuestions
 from .calling.events import Event
@@ -43,7 +44,7 @@ __all__ = ["Client"]
 _log = get_logger("client")
 
 
-class Client(ClientInputs, ClientQuestions):
+class Client(ClientInputs, ClientControls, ClientQuestions):
     """A daemon's learner, from any thread of this process.
 
     Every call takes a ``timeout`` in seconds and raises what the embedded learner would; ``*_nowait`` forms return
@@ -148,6 +149,7 @@ class Client(ClientInputs, ClientQuestions):
             daemon.kill()
             raise
         client._daemon = daemon
+        client._exchange.peer_gone = daemon.gone
         return client
 
     # -------------------------------------------------------------- lifetime

@@ -109,9 +109,12 @@ class Framer:
         data, first, offset = self._data, self._start, self._offset
         skip, tell, bytes_max = self._unpacker.skip, self._unpacker.tell, self._bytes_max
         offset += first
-        start = 0
+        start, end_of_data = 0, len(data) - first
         try:
             for _ in range(count_max):
+                if start == end_of_data:
+                    self._exhausted = True  # to find it out by an exception takes as long as ten messages
+                    break
                 skip()
                 end = tell() - offset
                 if end - start > bytes_max:
@@ -121,7 +124,7 @@ class Framer:
                 start = end
         except msgpack.OutOfData:
             self._exhausted = True
-            if len(data) - first - start > bytes_max:
+            if end_of_data - start > bytes_max:
                 self._fail(TooLargeError(self._too_large("begun")))
         except msgpack.FormatError:
             self._fail(

@@ -41,7 +41,8 @@ from typing import TypeAlias
 import numpy as np
 from scipy.special import expit
 
-from .gamma import gamma_variate, gamma_variates
+from . import gamma
+from .gamma import gamma_variates
 from .mixture import Mixture
 from .splitmix import CELL, Floats, Words, advanced, constant, uniforms_of, word, words
 
@@ -199,8 +200,8 @@ def few_beta_draws(
     draws: list[float] = []
     for stream, alpha, beta in zip(streams, alphas, betas, strict=True):
         first, second = _words_of(stream)
-        a = gamma_variate(first ^ alpha_key, alpha)
-        b = gamma_variate(second ^ beta_key, beta)
+        a = gamma.gamma_variate(first ^ alpha_key, alpha)
+        b = gamma.gamma_variate(second ^ beta_key, beta)
         if not a or not b:
             seeds = stream_seeds(key, streams_of(streams))
             return beta_draws(seeds, alphas, betas, 1)[:, 0].tolist()

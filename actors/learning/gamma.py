@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import cython_special, ndtri
 
-from .splitmix import CELL, Floats, Words, constant, uniforms_of, word, words
+from . import splitmix
+from .splitmix import CELL, Floats, Words, constant, uniforms_of, words
 
 __all__ = ["ATTEMPTS_MAX", "FEW", "gamma_variate", "gamma_variates"]
 
@@ -57,7 +58,7 @@ def gamma_variate(seed: int, shape: float) -> float:
     d = shape - _THIRD
     c = 1.0 / sqrt(9.0 * d)
     for attempt in range(ATTEMPTS_MAX):
-        drawn = word(seed, 2 * attempt)
+        drawn = splitmix.word(seed, 2 * attempt)
         x = _quantile_of_normal(((drawn >> 11) | 1) * CELL)
         v = c * x + 1.0
         v = v * v * v
@@ -65,7 +66,7 @@ def gamma_variate(seed: int, shape: float) -> float:
         if drawn % _LEFT_OVER <= _LEFT_OVER - 1.0 - square * square * _SQUEEZE:
             return d * v
         if v > 0.0:
-            u = ((word(seed, 2 * attempt + 1) >> 11) | 1) * CELL
+            u = ((splitmix.word(seed, 2 * attempt + 1) >> 11) | 1) * CELL
             margin = 0.5 * square + d * (1.0 - v + log(v)) - log((drawn % _LEFT_OVER + u) / _LEFT_OVER)
             if margin > _CLEAR:
                 return d * v

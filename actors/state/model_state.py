@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -42,7 +42,7 @@ from .fold import fold_rows, follow_policies, slide_window
 from .history import History, Row
 from .statistics import LearnedStatistics, Tally
 
-__all__ = ["CHECKPOINT_ROWS", "ModelRecord", "ModelState"]
+__all__ = ["CHECKPOINT_ROWS", "Evidence", "ModelRecord", "ModelState"]
 
 CHECKPOINT_ROWS: Final = 64
 """Rows between two checkpoints: corrections of the last 64 to 128 outcomes fold again in place."""
@@ -66,11 +66,18 @@ class ModelRecord(Struct, array_like=True, frozen=True):
     posterior_set: Posterior | None = None
 
 
+Evidence: TypeAlias = tuple[bool, bytes | None, float, float, int, float, float, float, bool]
+"""What a model's draws depend on, besides time, pauses and its name: whether its outcomes are enough to be eligible,
+the packed change-point filter if it speaks, the decayed successes and failures with their time and their half-life
+(both in ns), the prior's alpha and beta, and whether draws are made (or the mean stands for each)."""
+
+
 class ModelState:
     """What is believed of one model."""
 
     __slots__ = (
         "applied_seq",
+        "evidence",
         "history",
         "model_id",
         "newer",
@@ -93,6 +100,8 @@ class ModelState:
         self.pause: Paused | None = None
         self.posterior_set: Posterior | None = None
         """How evidence ages whatever the rules say; None: as they say."""
+        self.evidence: Evidence | None = None
+        """What every selection asks for, made by the first that does; None once anything changes."""
         self._forget()
 
     def apply(self, events: Sequence[ModelEvent], seq: int) -> bool:
@@ -107,6 +116,7 @@ class ModelState:
         """
         if seq <= self.applied_seq:
             return False
+        self.evidence = None
         rebuild = False
         index, end = 0, len(events)
         while index < end:
@@ -225,6 +235,23 @@ class ModelState:
         follow_posterior(now, self.posterior)
         slide_window(now, rules.calibration_window, self.history, self.history.end)
         self._checkpoint_here()
+
+    def gather_evidence(self) -> Evidence:
+        """What draws depend on, of an eligible model; kept until the next :meth:`apply`."""
+        now, rules = self.now, self.rules
+        aged = rules.enabled and now.n > 0
+        self.evidence = found = (
+            now.n >= rules.min_samples_for_eligibility,
+            now.changes if rules.enabled else None,
+            now.successes if aged else 0.0,
+            now.failures if aged else 0.0,
+            now.evidence_at_ns,
+            rules.decay_half_life_seconds * 1e9,
+            rules.prior_alpha,
+            rules.prior_beta,
+            rules.sampling_enabled,
+        )
+        return found
 
     @property
     def posterior(self) -> Posterior:

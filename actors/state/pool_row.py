@@ -30,7 +30,7 @@ POOL_MODELS_MIN: Final = 2
 """Models that have to have forecast a market for it to teach the pool anything."""
 
 POOL_CELLS_MAX: Final = 2**18
-"""Models times outcomes of a market that is combined, or taught: each model has a probability of each outcome, and so
+"""Models times outcomes of a market that teaches the pool: each model has a probability of each outcome, and so
 many take a quarter of a second and 20 MB. Of a wider market the pool learns nothing."""
 
 

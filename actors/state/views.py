@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
-from math import exp2
 
 from ...config.settings import LearningRules
 from ...protocol.messages import (
@@ -143,25 +143,26 @@ def arm(state: ModelState, as_of: int) -> tuple[float, float, bool | Mixture] | 
     disabled the posterior mean stands in for every draw. Every selection asks it of every model: what
     :func:`eligible` and :func:`posterior` say is written out, and takes half the time.
     """
-    rules, now = state.rules, state.now
-    count = now.n
-    if count < rules.min_samples_for_eligibility or (state.pause is not None and paused(state, as_of)):
+    if state.pause is not None and paused(state, as_of):
         return None
-    alpha, beta = rules.prior_alpha, rules.prior_beta
-    if now.changes and rules.enabled:
-        mixture = filter_of(now.changes, rules).mixture(as_of)
-        return *mixture.matched_beta(), mixture if rules.sampling_enabled else False
-    if count and rules.enabled:
-        successes, failures, at_ns = now.successes, now.failures, now.evidence_at_ns
-        if as_of > at_ns:
-            factor = exp2((at_ns - as_of) / (rules.decay_half_life_seconds * 1e9))
-            successes *= factor
-            failures *= factor
-        if successes > 0.0:
-            alpha += successes
-        if failures > 0.0:
-            beta += failures
-    return alpha, beta, rules.sampling_enabled
+    enough, changes, successes, failures, at_ns, half_life_ns, alpha, beta, sampled = (
+        state.evidence or state.gather_evidence()
+    )
+    if not enough:
+        return None
+    if changes:
+        mixture = filter_of(changes, state.rules).mixture(as_of)
+        return *mixture.matched_beta(), mixture if sampled else False
+    if as_of > at_ns:
+        elapsed_ns = as_of - at_ns
+        factor = math.exp2(-(elapsed_ns / half_life_ns))
+        successes *= factor
+        failures *= factor
+    if successes > 0.0:
+        alpha += successes
+    if failures > 0.0:
+        beta += failures
+    return alpha, beta, sampled
 
 
 def contender(state: ModelState, as_of: int) -> tuple[float, float] | None:

@@ -142,7 +142,7 @@ class Batch:
         return self._add(requests.set_posterior(model_id, posterior))
 
     def restart(self, model_id: str) -> Reply[RestartReceipt]:
-        """See :meth:`.client_inputs.ClientInputs.restart`."""
+        """See :meth:`.client_controls.ClientControls.restart`."""
         return self._add(requests.restart(model_id))
 
     def get_adaptive_params(

@@ -70,6 +70,8 @@ class Exchange:
         """Sent after every ``hello``."""
         self.broken: HandicapperError | None = None
         """Why there will never be a connection again."""
+        self.peer_gone: Callable[[], HandicapperError | None] = lambda: None
+        """Asked when a connection is lost: why it is of no use to make another."""
         self._hello = hello
         self._address = address
         self._reconnect = reconnect
@@ -334,6 +336,8 @@ class Exchange:
             self.fail_all(reason)
         elif not self._reconnect:
             self.close(ConnectionLostError(f"the connection to {self._address} was lost: {self.trouble}"))
+        elif (gone := self.peer_gone()) is not None:
+            self.close(gone)
 
     def fail_all(self, error: HandicapperError) -> None:
         """End every call."""

@@ -202,6 +202,8 @@ class Link:
             return False
         if self._carrier.should_dial(now):
             self._dial()
+            if self.exchange.broken is not None:
+                return not self._closed  # every call has ended: there is nothing to sleep for
         with self._lock:
             self._sleep_until = min(until, self._carrier.next_at())
             self._register()
@@ -228,6 +230,7 @@ class Link:
         with self._lock:
             if not self._closed:
                 self._carrier.dialled(begun)
+                self._settle()
             elif not isinstance(begun, OSError):
                 quiet_close(begun)
 

@@ -166,6 +166,17 @@ class Daemon:
             return error
         return self._failed_start(f"ended as soon as it was ready, with {_told(exit_code)}", exit_code)
 
+    def gone(self) -> DaemonError | None:
+        """Its end, once it has ended: nobody will answer at its address again."""
+        exit_code = self._process.poll()
+        if exit_code is None:
+            return None
+        text = (
+            f"the daemon left with {_told(exit_code)}: what was not answered may have taken effect; start another on "
+            "its state directory and repeat it"
+        )
+        return DaemonError(text, exit_code, self._log.last_lines)
+
     # --------------------------------------------------------------------- ends
 
     def stop(self) -> None:

@@ -11,13 +11,15 @@ from ..connection import encode, encode_error
 from ..errors import HandicapperError, reason_of
 from ..log import debugging, get_logger
 from ..many import encode_receipts
-from .groups import Slot
+from .groups import Slot, forget_value
 from .held import Held
+from .lanes import Lanes, RefusedSlot
 from .service import Service
 from .subject import subject_of
 
 if TYPE_CHECKING:
     from .feed import Subscriber
+    from .service import Route
 
 __all__ = ["TURN_UNITS", "Edge", "Outgoing"]
 
@@ -76,6 +78,8 @@ class Outgoing(ABC):
         """Notifications there was no room for; nothing more is taken in before they are."""
         self._slots: deque[Slot] = deque()
         """What is answered in order, oldest first."""
+        self.lanes = Lanes()
+        """What else is asked and not answered yet."""
 
     @abstractmethod
     def flush(self) -> None:
@@ -143,6 +147,27 @@ class Outgoing(ABC):
         elif _debugging():
             self._log_refusal(_log.debug, "request refused", error, method, message)
         self.send_error(msgid, error)
+
+    def refuse(
+        self, route: Route, msgid: int | None, error: BaseException, params: bytes | memoryview
+    ) -> None:
+        """Answer with an error in the place that the answer would have had."""
+        method = route.method.name
+        if msgid is None or route.kind == "session" or (route.in_line and not self._slots):
+            self.answer_error(msgid, error, method, params)
+            return
+        forget_value(error)
+        kept = bytes(params)  # of what was read, which may be much more
+        if route.in_line:
+            RefusedSlot(self, msgid, error, method, kept)
+            return
+
+        def say() -> None:
+            self.answer_error(msgid, error, method, kept)
+            self.leave(1)
+
+        self.enter(None, 1)
+        self.lanes.place(method).answer(say)
 
     def log_items_refused(self, method: str, count: int, first: BaseException, item: object) -> None:
         """Log that so many items of a batch were refused, with the first of them."""

@@ -35,7 +35,10 @@ Answer = Callable[["Taking", MsgId, Any, int], "Run | None"]
 PARAMS_UNITS: Final = 2
 SELECTION_UNITS: Final = 8
 DRAWS_A_UNIT: Final = 8
-"""What questions cost of a turn, measured against an input: parameters, a selection, the draws in it."""
+CELLS_A_UNIT: Final = 12
+MARKET_UNITS: Final = 128
+"""What questions cost of a turn, measured against an input: parameters, a selection, the draws in it; forecasts that
+are combined, by models times outcomes, and those of a market, of which it is not known here how many they are."""
 
 
 # ------------------------------------------------------------------- session
@@ -101,8 +104,9 @@ def _when_done(session: Taking, msgid: MsgId, method: str, params: object, pendi
     """Answer once it is done; in this turn if it is already, as it is when nobody had to be waited for, because
     waking the loop would take longer than most questions do."""
     service, asking, here = session.service, True, get_ident()
+    place = session.lanes.place(method)
 
-    def answer() -> None:
+    def say() -> None:
         result, error = outcome_of(pending)
         if error is not None:
             session.answer_error(msgid, error, method, params)
@@ -112,9 +116,9 @@ def _when_done(session: Taking, msgid: MsgId, method: str, params: object, pendi
 
     def done(_: Pending) -> None:
         if asking and get_ident() == here:
-            answer()
+            place.answer(say)
         else:
-            service.post(answer)
+            service.post(place.answer, say)
 
     session.enter(None, 1)
     pending.add_done_callback(done)
@@ -197,7 +201,7 @@ def _forecasts(depth_max: int) -> ParamsDecoder:
 
 def _combine(session: Taking, msgid: MsgId, params: p.Combine, _size_bytes: int) -> None:
     _room(session)
-    predictions = None
+    predictions, units = None, MARKET_UNITS
     if params.predictions is not None:
         check_items("predictions", len(params.predictions), session.service.limits.batch_items_max)
         decoder = _forecasts(session.service.limits.depth_max)
@@ -205,7 +209,9 @@ def _combine(session: Taking, msgid: MsgId, params: p.Combine, _size_bytes: int)
             decoder.decode(raw, f"predictions[{index}].").message()
             for index, raw in enumerate(params.predictions)
         ]
-    session.charge(SELECTION_UNITS + len(predictions or ()) // 2)
+        outcomes = {each.outcome for each in predictions} | set(params.outcomes or ())
+        units = SELECTION_UNITS + len(predictions) // 2 + len(predictions) * len(outcomes) // CELLS_A_UNIT
+    session.charge(units)
     pending = session.service.backend.combine_nowait(
         params.market_id, predictions=predictions, outcomes=params.outcomes or (), as_of=params.as_of
     )
@@ -219,14 +225,18 @@ def _slow(method: str, ask: Callable[[Taking, Any], Any]) -> Answer:
         _room(session)
         session.enter(None, 1)
         session.slow_questions += 1
+        place = session.lanes.place(method)
 
-        def done(result: Any, error: BaseException | None) -> None:
+        def say(result: Any, error: BaseException | None) -> None:
             session.slow_questions -= 1
             if error is not None:
                 session.answer_error(msgid, error, method, params)
             else:
                 session.answer(msgid, result)
             session.leave(1)
+
+        def done(result: Any, error: BaseException | None) -> None:
+            place.answer(lambda: say(result, error))
 
         session.service.run_blocking(lambda: ask(session, params), done, lambda: not session.gone)
 

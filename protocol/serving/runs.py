@@ -56,6 +56,7 @@ class QuestionRun:
         self._left = len(asks)
         self._results: list[Any] = [None] * len(asks)
         self._error: BaseException | None = None
+        self._place = session.lanes.place(method)
         session.enter(None, 1, size_bytes)
 
     def advance(self) -> bool:
@@ -72,7 +73,7 @@ class QuestionRun:
             pending.add_done_callback(lambda done, index=index: service.post(self._settled, index, done))
         self._next = end
         if not self._asks:
-            self._answer()
+            self._place.answer(self._answer)
         return end < len(self._asks)
 
     def _settled(self, index: int, pending: Pending) -> None:
@@ -83,7 +84,7 @@ class QuestionRun:
         self._error = self._error or error
         self._left -= 1
         if not self._left:
-            self._answer()
+            self._place.answer(self._answer)
 
     def _answer(self) -> None:
         session = self._session

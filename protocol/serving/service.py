@@ -18,7 +18,7 @@ from ..errors import BusyError, ClosedError, reason_of
 from ..limits import WireLimits
 from ..log import get_logger
 from ..many import ManyDecoder
-from ..messages import ConfigReply, ServerStatistics
+from ..messages import ConfigReply, Receipt, ServerStatistics
 from ..methods import METHODS, Method
 from .backend import Backend
 from .feed import Feed
@@ -48,6 +48,8 @@ class Route(Struct, frozen=True):
     """Of the items, if they are inputs or signals."""
     is_batch: bool
     kind: str
+    in_line: bool
+    """Whether it changes something: such calls are answered in the order sent among themselves."""
 
 
 class _Flushed(Protocol):
@@ -152,7 +154,8 @@ class Service:
         if self.in_flight + requests <= bound:
             return None
         return BusyError(
-            f"{self.in_flight} requests are in flight, the most allowed is {bound} (server.in_flight_requests_max)",
+            f"{self.in_flight} requests are in flight and {requests} more came, the most allowed is {bound} "
+            "(server.in_flight_requests_max)",
             BUSY_RETRY_MS,
         )
 
@@ -241,5 +244,6 @@ def _routes(limits: WireLimits) -> dict[str, Route]:
             many.get(item.name),
             method.item_of is not None,
             kind,
+            kind in ("input", "signal", "batch") or method.result is Receipt,
         )
     return routes

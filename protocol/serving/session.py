@@ -110,12 +110,11 @@ class Session(Taking):
 
     # -------------------------------------------------------------- the end
 
-    def fail(self, error: ProtocolError, msgid: int | None, said: bool = False) -> None:
+    def fail(self, error: ProtocolError, msgid: int | None) -> None:
         """Take nothing more in: say why, answer what is under way, end."""
         _log.warning("connection given up", connection=self.peer, error=str(error))
-        if not said:
-            self.service.counters.bad_messages += 1
-            self.send_error(msgid, error)
+        self.service.counters.bad_messages += 1
+        self.send_error(msgid, error)
         self.faulty = True
         self._queue.clear()
         while self._run is not None:  # begun, so finished

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from ..connection import BadCall, call_of
 from ..decoding import DECODE_ERRORS, is_array, one_map
-from ..errors import ClosedError, ProtocolError, UnauthenticatedError, UnknownMethodError
+from ..errors import BadMessageError, ClosedError, ProtocolError, UnauthenticatedError, UnknownMethodError
 from ..framing import Chunk
 from ..limits import BAD_MESSAGES_MAX
 from ..log import get_logger
@@ -63,7 +63,7 @@ class Taking(Outgoing):
         self._bad_in_a_row = 0
 
     @abstractmethod
-    def fail(self, error: ProtocolError, msgid: int | None, said: bool = False) -> None:
+    def fail(self, error: ProtocolError, msgid: int | None) -> None:
         """Take nothing more in: say why, answer what is under way, end."""
 
     @abstractmethod
@@ -112,8 +112,10 @@ class Taking(Outgoing):
                 self._handle_other(route, msgid, params, len(raw))
         except Exception as error:  # noqa: BLE001  # a defect of ours costs this call its answer, not more
             self.charge(1)
-            told = name if route is not None else plain(name, METHOD_CHARS_KEPT)
-            self.answer_error(msgid, error, told, params)
+            if route is None:
+                self.answer_error(msgid, error, plain(name, METHOD_CHARS_KEPT), params)
+            else:
+                self.refuse(route, msgid, error, params)
             if msgid is None and not self.authenticated and self._refusals >= STRANGE_NOTIFICATIONS_MAX:
                 self.fail(UnauthenticatedError(f"{self._refusals} notifications came and no token"), None)
 
@@ -243,16 +245,21 @@ class Taking(Outgoing):
             raise ClosedError("the server is stopping; connect to its successor and repeat the call")
 
     def _bad(self, bad: BadCall) -> None:
-        self.service.counters.bad_messages += 1
         self._bad_in_a_row += 1
         # What went before is answered in its order all the same.
         self.submit()
+        if self._bad_in_a_row > BAD_MESSAGES_MAX:
+            reason = (
+                f"{bad.error.message}; it was number {self._bad_in_a_row} in a row that was none, so this is "
+                "something else than MessagePack-RPC: the connection is closed"
+            )
+            self.fail(BadMessageError(reason), bad.msgid)
+            return
+        self.service.counters.bad_messages += 1
         if bad.answerable:
             self.send_error(bad.msgid, bad.error)
         else:
             _log.warning("bad message", connection=self.peer, error=str(bad.error))
-        if self._bad_in_a_row > BAD_MESSAGES_MAX:
-            self.fail(bad.error, None, said=True)
 
 
 def _end_of_run(names: list[str], start: int) -> int:

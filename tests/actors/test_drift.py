@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -9,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from handicapper.actors import DriftDetected, Learner
+from handicapper.actors import DriftDetected, Learner, ParametersTouched
 from handicapper.actors.learning.changepoint import ChangePointFilter
 from handicapper.actors.learning.draws import draw_key, mixture_draws, stream_of, stream_seeds, streams_of
 from handicapper.config import ThompsonSampling
-from handicapper.protocol.errors import InvalidValueError, UnknownModelError
+from handicapper.protocol.errors import DeadlineExceededError, InvalidValueError, UnknownModelError
 
-from .helpers import DEADLINE_SECONDS, T0, copy_while_open, eventually, outcome, small_settings
+from .helpers import DEADLINE_SECONDS, T0, copy_while_open, eventually, outcome, prediction, small_settings
 
 Open = Callable[..., Learner]
 HOUR = 3_600 * 10**9
@@ -60,6 +61,76 @@ def test_drift_is_told_once_and_not_again_after_a_restart(open_learner: Open, tm
     again.record_outcome(outcome(999, "m", False, resolved_at=T0 + 261 * HOUR))
     assert again.verify().differences == ()
     assert len(heard) == 1
+
+
+ASKED: dict[str, Callable[[Learner], Any]] = {
+    "report": lambda learner: learner.report("m").model_id == "m",
+    "reports": lambda learner: [report.model_id for report in learner.reports()] == ["m"],
+    "get_adaptive_params": lambda learner: learner.get_adaptive_params("m").adapted,
+    "thompson_sample": lambda learner: learner.thompson_sample(timeout=DEADLINE_SECONDS).missing == (),
+    "models": lambda learner: [model.n > 200 for model in learner.models()] == [True],
+    "pool": lambda learner: learner.pool().n == 0,
+    "statistics": lambda learner: learner.statistics().models == 1,
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_listener_that_asks_about_the_model_that_drifted_is_answered(open_learner: Open, name: str) -> None:
+    """It does not wait for the model that has the news."""
+    learner = open_learner(settings=SETTINGS)
+    heard: list[tuple[bool, float]] = []
+
+    def listen(event: Any) -> None:
+        if isinstance(event, DriftDetected):
+            begun = time.monotonic()
+            heard.append((ASKED[name](learner), time.monotonic() - begun))
+
+    learner.watch(listen)
+    learner.record_outcomes(turned())
+    eventually(lambda: len(heard) == 1)
+    ((right, seconds),) = heard
+    assert right
+    assert seconds < DEADLINE_SECONDS / 4
+
+
+CHANGING: dict[str, Callable[[Learner], Any]] = {
+    "record_outcome": lambda learner: learner.record_outcome(outcome(900, "late")),
+    "record_outcomes": lambda learner: learner.record_outcomes([outcome(900, "late")]),
+    "process_signal": lambda learner: learner.process_signal(prediction(900, "late")),
+    "pause": lambda learner: learner.pause("m"),
+    "snapshot": lambda learner: learner.snapshot(),
+}
+
+
+@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("kind", [DriftDetected, ParametersTouched])
+def test_a_listener_that_waits_for_a_change_is_told_at_once_that_it_cannot(
+    open_learner: Open, name: str, kind: type
+) -> None:
+    """And the change takes effect after it has returned, as it does with the nowait form."""
+    learner = open_learner(settings=SETTINGS)
+    heard: list[float] = []
+
+    def listen(event: Any) -> None:
+        if type(event) is kind and not heard:
+            begun = time.monotonic()
+            with pytest.raises(DeadlineExceededError, match="before the listener that waits for it returns"):
+                CHANGING[name](learner)
+            heard.append(time.monotonic() - begun)
+
+    learner.watch(listen)
+    learner.record_outcomes(turned())
+    eventually(lambda: len(heard) == 1)
+    assert heard[0] < DEADLINE_SECONDS / 4
+    statistics = learner.statistics
+    taken_effect: dict[str, Callable[[], bool]] = {
+        "record_outcome": lambda: statistics().outcomes == 261,
+        "record_outcomes": lambda: statistics().outcomes == 261,
+        "process_signal": lambda: statistics().predictions == 1,
+        "pause": lambda: learner.report("m").paused,
+        "snapshot": lambda: statistics().snapshot_seq > 0,
+    }
+    eventually(taken_effect[name])
 
 
 def test_a_past_selection_can_be_computed_from_the_outcomes_alone(open_learner: Open) -> None:

@@ -217,16 +217,16 @@ def test_wrong_arguments_are_named(learner: Learner, arguments: dict[str, Any], 
 def test_more_than_everybody_can_wait_for_is_refused(learner: Learner) -> None:
     """10,000 models that each name another outcome would take 10 GB and two minutes in the router's turn."""
     wide = [Forecast(model_id=f"m{n}", outcome=f"o{n}", confidence=0.5) for n in range(10_000)]
-    expected = r"was \"100000000 models times outcomes\"; expected .* at most 262144"
+    expected = r"was \"100000000 models times outcomes\"; expected .* at most 32768"
     with pytest.raises(InvalidValueError, match="predictions " + expected):
         learner.combine(predictions=wide)
-    assert len(learner.combine(predictions=wide[:512]).members) == 512
+    assert len(learner.combine(predictions=wide[:181]).members) == 181
     learner.record_predictions(
         Prediction(prediction_id=f"w{n}", model_id=f"m{n}", market_id="w", outcome=f"o{n}", confidence=0.5,
                    predicted_at=T0)
-        for n in range(513)
+        for n in range(182)
     )  # fmt: skip
-    with pytest.raises(InvalidValueError, match='market_id was "263169 models times outcomes"'):
+    with pytest.raises(InvalidValueError, match='market_id was "33124 models times outcomes"'):
         learner.combine("w")
 
 

@@ -109,7 +109,7 @@ def test_test_runs_every_check_and_passes_arguments_to_pytest(checkout):
         "ruff format --check",
         "basedpyright ",
         "lint-imports ",
-        "pytest -m not bench -x tests/bin",
+        "pytest -m not bench --numprocesses logical --maxprocesses 4 --dist worksteal -x tests/bin",
     ]
 
 

@@ -46,7 +46,7 @@ def test_without_a_manager_nothing_is_said() -> None:
     manager.stopping("s")
 
 
-@pytest.mark.parametrize("pid", [str(os.getpid() + 1), "", "nonsense"])
+@pytest.mark.parametrize("pid", [str(os.getpid() + 1), "", "nonsense"], ids=["another", "empty", "nonsense"])
 def test_sockets_of_another_process_are_not_taken_and_the_variables_go(pid: str) -> None:
     environment = {"LISTEN_FDS": "2", "LISTEN_PID": pid, "LISTEN_FDNAMES": "a:b"}
     assert activated_sockets(environment) == []

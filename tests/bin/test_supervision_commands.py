@@ -1,8 +1,9 @@
-"""``restart``, ``dead-letters`` and ``replay-dead-letters``, of a directory and of a running daemon."""
+"""``statistics``, ``restart``, ``dead-letters`` and ``replay-dead-letters``, of a directory and of a running daemon."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from handicapper.protocol import Client
 from handicapper.protocol.errors import BusyError
 
 from ..actors.helpers import outcome, prediction
-from ..protocol.client_support import Serving, serving
+from ..protocol.client_support import Serving, eventually, serving
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -55,6 +56,30 @@ def test_dead_letters_are_listed_and_replayed(server: Serving, run: Run) -> None
     assert "failed: 2" in shown and "CONFLICT" in shown
     letters = json.loads(run("dead-letters", "--connect", server.unix, "--json")[1])["dead_letters"]
     assert [(letter["id"], letter["attempts"]) for letter in letters] == [(2, 2), (3, 1)]
+
+
+def test_statistics_of_a_daemon_show_what_was_refused(server: Serving, run: Run) -> None:
+    with Client(server.unix) as client:
+        client.notify.record_prediction(prediction(1, confidence=0.2))
+        client.ping()
+        eventually(lambda: client.statistics().server.notifications_refused == 1)
+    code, shown, _ = run("statistics", "--connect", server.unix)
+    cells = dict(re.split(r"  +", line, maxsplit=1) for line in shown.splitlines())
+    assert code == 0
+    assert (cells["state"], cells["failure"], cells["predictions"]) == ("accepting", "none", "1")
+    assert (cells["server: notifications"], cells["server: notifications refused"]) == ("1", "1")
+    told = json.loads(run("statistics", "--connect", server.unix, "--json")[1])
+    assert told["server"]["notifications_refused"] == 1
+    assert told["dead_letters"] == 5
+
+
+def test_statistics_of_a_directory_have_no_server(tmp_path: Path, run: Run) -> None:
+    with Learner(tmp_path / "state") as learner:
+        learner.record_outcome(outcome(1))
+    code, shown, _ = run("statistics", "--state", str(tmp_path / "state"))
+    cells = dict(re.split(r"  +", line, maxsplit=1) for line in shown.splitlines())
+    assert (code, cells["models"], cells["durable seq"]) == (0, "1", "2")
+    assert not any(name.startswith("server") for name in cells)
 
 
 def test_restart_of_a_daemons_model_says_what_became_of_it(server: Serving, run: Run) -> None:

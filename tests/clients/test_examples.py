@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
@@ -58,18 +59,23 @@ def rust_example(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     cargo = shutil.which("cargo", path="/usr/bin") or shutil.which("cargo")
     if cargo is None or not any(CRATES.glob("rmp-serde-*")):
         pytest.skip(f"no cargo, or no rmp-serde in {CRATES}; bin/foreign.sh installs them where it can")
-    copy = tmp_path_factory.mktemp("rust") / "trader"
-    shutil.copytree(EXAMPLES / "rust", copy, ignore=shutil.ignore_patterns("target", "Cargo.lock"))
     rustc = Path(cargo).with_name("rustc")
-    target = Path(sys.prefix) / "foreign" / "rust"  # kept, so that the crates are built once
-    run(
-        [cargo, "build", "--release", "--offline", "--config", "debian.toml"],
-        cwd=copy,
-        env=os.environ
-        | {"CARGO_TARGET_DIR": str(target)}
-        | ({"RUSTC": str(rustc)} if rustc.exists() else {}),
-    )
-    return [str(target / "release" / "trader")]
+    target = Path(sys.prefix) / "foreign" / "rust"  # kept, so that everything is built once
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "lock").open("w") as lock:
+        # Another worker may want it too: one builds, and each has a copy that is not replaced under it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        source = target / "source"
+        shutil.rmtree(source, ignore_errors=True)
+        shutil.copytree(EXAMPLES / "rust", source, ignore=shutil.ignore_patterns("target", "Cargo.lock"))
+        run(
+            [cargo, "build", "--release", "--offline", "--config", "debian.toml"],
+            cwd=source,
+            env=os.environ
+            | {"CARGO_TARGET_DIR": str(target)}
+            | ({"RUSTC": str(rustc)} if rustc.exists() else {}),
+        )
+        return [shutil.copy(target / "release" / "trader", tmp_path_factory.mktemp("rust"))]
 
 
 @pytest.fixture(scope="session")

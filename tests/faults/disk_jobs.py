@@ -15,7 +15,7 @@ from typing import Any
 
 from fork_server import emit
 from jobs import inspect
-from workload import make_call
+from workload import bulky_inputs, make_call
 
 from handicapper.actors import Learner, verify_state
 from handicapper.config import settings_from_dict
@@ -64,7 +64,7 @@ def backup_full(path: str, settings: dict[str, Any], seed: int, size: str) -> No
     with Learner(f"{path}/state", settings_from_dict({"online_learning": settings})) as learner:
         number = 0
         while learner.statistics().journal_bytes < 2**20:
-            learner.record(make_call(seed, 0, 0, number).inputs)
+            learner.record(bulky_inputs(seed, number))
             number += 1
         try:
             learner.backup(f"{path}/disk/copy")

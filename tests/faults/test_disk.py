@@ -15,7 +15,7 @@ from handicapper.protocol.errors import HandicapperError, StateError, StateLocke
 
 from .conftest import ForkServer, Job
 from .images import SEED, TABLES, Image, small_settings
-from .workload import make_call
+from .workload import bulky_inputs, make_call
 
 DEADLINE_SECONDS = 30.0
 
@@ -164,7 +164,7 @@ def test_map_at_its_limit_refuses_by_name_and_opens_again_with_a_larger_one(tmp_
     with Learner(path, _settings(map_mib_max=2)) as learner:
         with pytest.raises(StoreFailedError, match="map_mib_max"):
             for number in range(100_000):
-                learner.record(make_call(SEED, 0, 0, number).inputs)
+                learner.record(bulky_inputs(SEED, number))
         statistics = learner.statistics()
         assert statistics.state == "failed"
         with pytest.raises(StoreFailedError, match="map_mib_max"):
@@ -173,7 +173,7 @@ def test_map_at_its_limit_refuses_by_name_and_opens_again_with_a_larger_one(tmp_
     with Learner(path, _settings(map_mib_max=64)) as learner:
         assert learner.statistics().seq == statistics.durable_seq
         for earlier in range(number):
-            inputs = make_call(SEED, 0, 0, earlier).inputs
+            inputs = bulky_inputs(SEED, earlier)
             assert learner.record(inputs).duplicates == len(inputs)
     assert verify_state(path, small_settings()).ok
 

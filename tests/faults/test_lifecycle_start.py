@@ -239,7 +239,7 @@ def test_tcp_beyond_loopback_with_a_token_is_served_to_who_brings_it(daemons: Da
 def test_a_unix_path_may_be_as_long_as_the_system_takes_and_no_longer(
     daemons: Daemons, bytes_long: int
 ) -> None:
-    path = str(daemons.directory / "s") + "ö" * 20
+    path = str(daemons.directory / "s") + "ö" * 3
     path += "x" * (bytes_long - len(os.fsencode(path)))
     if bytes_long == 107:
         with Peer(daemons.start("--unix", path).ready["unix"]) as peer:

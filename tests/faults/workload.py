@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from msgspec import structs
+
 from handicapper.protocol.messages import Input, MarketResolved, Prediction, TradeOutcome
 
 START_NS = 1_700_000_000_000_000_000
@@ -55,6 +57,15 @@ def make_call(seed: int, round_number: int, thread: int, number: int) -> Call:
     if kind == "revise":
         return Call("many", tuple(_revisions(name, cycle, at)))
     return Call("resume" if cycle % 2 else "pause", model_id=own_model(thread))
+
+
+def bulky_inputs(seed: int, number: int) -> list[Input]:
+    """Inputs of a call, the predictions among them with notes: some hundred calls are a MiB or two, not thousands."""
+    notes = {"notes": "x" * 1000}
+    inputs = make_call(seed, 0, 0, number).inputs
+    return [
+        structs.replace(each, metadata=notes) if isinstance(each, Prediction) else each for each in inputs
+    ]
 
 
 def _prediction(name: str, key: str, model_id: str, market: str, at: int) -> Prediction:

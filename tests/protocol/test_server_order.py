@@ -83,6 +83,69 @@ def test_refusals_are_answered_in_order_among_what_is_recorded(wire: Wire) -> No
     }
 
 
+def test_what_is_wrong_with_a_whole_call_is_told_in_its_place_too(wire: Wire) -> None:
+    """Params that cannot be read, a batch of too many, a pause without a model: found before what went before it is
+    durable, and told after it."""
+    calls: list[tuple[str, Any]] = []
+    for number in range(100):
+        calls += [
+            ("record_prediction", prediction(number, "whole")),
+            ("record_prediction_batch", {"predictions": 7}),
+            ("record_outcome_batch", [[None] * 16_385]),
+            ("pause", {}),
+            ("reset", [5]),
+            ("process_signal", prediction(number, "whole")),
+            ("market_resolved_batch", {}),
+        ]
+    data = b"".join(request(number, method, params) for number, (method, params) in enumerate(calls))
+    messages = wire.exchange(data, len(calls))
+    assert [message[1] for message in messages] == list(range(len(calls)))
+    assert sum(message[2] is not None for message in messages) == 500
+
+
+def test_questions_of_one_method_are_answered_in_the_order_asked(wire: Wire) -> None:
+    """Whatever they wait for: one that has to (for an input before it, for a thread) is not overtaken by one that
+    has not, such as one that is wrong."""
+    chance = random.Random(7)
+    questions: list[tuple[str, Any]] = [
+        ("report", ["asked"]),
+        ("report", {}),
+        ("report", ["never seen"]),
+        ("reports", None),
+        ("models", None),
+        ("models", ["a time"]),
+        ("pool", None),
+        ("thompson_sample", None),
+        ("thompson_sample", {"n": 0}),
+        ("thompson_sample_batch", [[{}, {"n": 2}]]),
+        ("thompson_sample_batch", [[{"n": 0}]]),
+        ("get_adaptive_params", ["asked"]),
+        ("get_adaptive_params", {}),
+        ("get_adaptive_params_batch", [["asked", "never seen"]]),
+        ("get_adaptive_params_batch", [[]]),
+        ("combine", {"market_id": "asked-0"}),
+        ("combine", {}),
+        ("snapshot", None),
+        ("restart", ["asked"]),
+        ("statistics", None),
+        ("dead_letters", None),
+        ("config", None),
+        ("verify", None),
+        ("replay_dead_letters", None),
+    ]
+    calls: list[tuple[str, Any]] = [("record_prediction", prediction(0, "asked"))]
+    for number in range(60):
+        calls += chance.sample(questions, len(questions) if number % 10 == 0 else 8)
+        calls += [("record_outcome", outcome(number, "asked"))]
+    data = b"".join(request(number, method, params) for number, (method, params) in enumerate(calls))
+    answered = [message[1] for message in wire.exchange(data, len(calls))]
+    assert sorted(answered) == list(range(len(calls)))
+    for method in {method for method, _ in calls}:
+        of_method = [number for number in answered if calls[number][0] == method]
+        assert of_method == sorted(of_method), method
+    assert answered != sorted(answered), "of different methods they may be, or this shows nothing"
+
+
 def test_a_question_sees_every_input_sent_before_it(wire: Wire) -> None:
     calls: list[tuple[str, Any]] = []
     for number in range(300):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,42 @@ def test_a_daemon_that_died_is_told_when_the_client_is_closed(state: Path) -> No
         client.close()
     assert failed.value.exit_code == -9
     client.close()
+
+
+def test_calls_are_told_at_once_that_the_daemon_died(state: Path) -> None:
+    """And not at their deadlines: nobody else will ever listen there."""
+    client = Client.spawn(state, timeout_seconds=DEADLINE_SECONDS, **OPTIONS)
+    assert client.daemon is not None
+    os.kill(client.daemon.pid, signal.SIGSTOP)
+    waiting = client.record_outcome_nowait(outcome(1))
+    begun = time.monotonic()
+    os.kill(client.daemon.pid, signal.SIGKILL)
+    for call in (waiting.result, client.ping):
+        with pytest.raises(DaemonError, match=r"exit code -9 \(SIGKILL\): .* start another") as failed:
+            call()
+        assert failed.value.exit_code == -9
+    assert time.monotonic() - begun < DEADLINE_SECONDS / 2
+    with pytest.raises(DaemonError, match="exit code -9"):
+        client.close()
+
+
+def test_tasks_are_told_at_once_that_the_daemon_died(state: Path) -> None:
+    async def main() -> None:
+        client = await AsyncClient.spawn(state, timeout_seconds=DEADLINE_SECONDS, **OPTIONS)
+        assert client.daemon is not None
+        os.kill(client.daemon.pid, signal.SIGSTOP)
+        waiting = asyncio.ensure_future(client.record_outcome(outcome(1)))
+        await asyncio.sleep(0)
+        begun = time.monotonic()
+        os.kill(client.daemon.pid, signal.SIGKILL)
+        for call in (waiting, client.ping()):
+            with pytest.raises(DaemonError, match="exit code -9"):
+                await call
+        assert time.monotonic() - begun < DEADLINE_SECONDS / 2
+        with pytest.raises(DaemonError, match="exit code -9"):
+            await client.close()
+
+    asyncio.run(main())
 
 
 def test_an_error_inside_the_block_is_not_hidden_by_a_dead_daemon(state: Path) -> None:

@@ -44,11 +44,18 @@ def pack(value: Any) -> bytes:
     """MessagePack of a value in which :class:`Raw` stands for itself."""
     if isinstance(value, Raw):
         return value.data
-    if isinstance(value, list | tuple):
-        return msgpack.Packer().pack_array_header(len(value)) + b"".join(map(pack, value))
+    try:
+        return _packed(value)  # in one go: floods are made of 200,000 messages that hold nothing raw
+    except (TypeError, ValueError):
+        if not isinstance(value, list | tuple | dict):
+            raise
     if isinstance(value, dict):
         items = b"".join(pack(key) + pack(item) for key, item in value.items())
         return msgpack.Packer().pack_map_header(len(value)) + items
+    return msgpack.Packer().pack_array_header(len(value)) + b"".join(map(pack, value))
+
+
+def _packed(value: Any) -> bytes:
     data: bytes | None = msgpack.packb(value)
     assert data is not None
     return data

@@ -72,6 +72,11 @@ def test_expensive_rubbish_is_answered_and_holds_up_others_little(
         assert all(message[2][1].partition(" ")[0] == code for message in messages)
 
 
+def forecasts(models: int, outcomes: int) -> list[list[Any]]:
+    """Of one market, by so many models, of so many outcomes."""
+    return [[f"m{n}", f"o{n % outcomes}", 0.5] for n in range(models)]
+
+
 COSTLY_CALLS: dict[str, tuple[int, str, Any]] = {
     "hello": (20_000, "hello", None),
     "statistics": (20_000, "statistics", None),
@@ -86,6 +91,8 @@ COSTLY_CALLS: dict[str, tuple[int, str, Any]] = {
     "batch of 16,000 old outcomes": (30, "record_outcome_batch", [[list(outcome().values())] * 16_000]),
     "16,000 params": (25, "get_adaptive_params_batch", [["attack"] * 16_000]),
     "100 selections": (20, "thompson_sample_batch", [[{}] * 100]),
+    "100 models of 100 outcomes combined": (100, "combine", {"predictions": forecasts(100, 100)}),
+    "1,000 models of 32 outcomes combined": (20, "combine", {"predictions": forecasts(1_000, 32)}),
     "a selection of 20,000 draws": (20, "thompson_sample", {"n": 20_000, "models": ["attack"]}),
 }
 """What a client may ask for, as often as it likes: how often here (for some seconds: hundreds of turns), and what."""

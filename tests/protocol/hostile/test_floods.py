@@ -102,6 +102,7 @@ def test_responses_sent_to_the_server_are_bad_messages(daemon: Daemon, watch: Wa
         messages = wire.exchange(response * 1_000)
     assert all(message[2][1].startswith("BAD_MESSAGE") for message in messages)
     assert len(messages) <= BAD_MESSAGES_MAX + 2
+    assert messages[-1][2][1].endswith("something else than MessagePack-RPC: the connection is closed")
 
 
 def test_a_flood_of_notifications_is_taken_in_without_losing_one(
