@@ -238,10 +238,9 @@ class ChangePointFilter:
         do not."""
         if first >= len(marginal):
             return None
-        later = sum_from(marginal, first)
-        held = pairwise_sum(marginal, 0, len(self.rules.half_lives_seconds)) + sum_from(
-            marginal, self._first_run
-        )
+        later, runs = sum_from(marginal, first), self._first_run
+        held = later + pairwise_sum(marginal, runs, first - runs)
+        held += pairwise_sum(marginal, 0, len(self.rules.half_lives_seconds))
         if later < self.rules.alarm * held or not later > 0.0:
             return None
         self._watched_ns = self._as_of_ns

@@ -226,7 +226,8 @@ class NumPyFilter:
             return None
         later = marginal[first:].tolist()
         newer = _sum(later)
-        held = _sum(marginal[: len(self.rules.half_lives_seconds)]) + _sum(marginal[self._first_run :])
+        held = newer + float(np.add.reduce(marginal[self._first_run : first]))
+        held += float(np.add.reduce(marginal[: len(self.rules.half_lives_seconds)]))
         if newer < self.rules.alarm * held or newer == 0.0:
             return None
         self._watched_ns = self._as_of_ns
