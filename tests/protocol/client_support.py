@@ -37,6 +37,8 @@ DEADLINE_SECONDS = 60.0
 """Far beyond anything expected: reached only when something is broken."""
 SOON_SECONDS = 0.05
 """A deadline that is meant to pass, because nobody answers."""
+ANSWERED_SECONDS = 2.0
+"""One that is meant to pass after others were answered, on a busy machine too."""
 SMALL = Settings(
     persistence=Persistence(save_interval_secs=86_400.0, initial_map_mib=4, idempotency_filter_mib=1)
 )

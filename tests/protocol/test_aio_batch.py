@@ -20,7 +20,7 @@ from handicapper.protocol.errors import (
 
 from .aio_support import run, with_client
 from .client_support import (
-    SOON_SECONDS,
+    ANSWERED_SECONDS,
     Peer,
     Serving,
     answer_everything,
@@ -165,7 +165,7 @@ def test_calls_of_a_batch_that_are_not_answered_in_time_are_over_their_deadline(
 
     async def main(address: str) -> list[type]:
         async with AsyncClient(address) as client:
-            async with client.batch(timeout=SOON_SECONDS) as batch:
+            async with client.batch(timeout=ANSWERED_SECONDS) as batch:
                 replies = [batch.ping() for _ in range(4)]
             return [type(reply.exception()) for reply in replies]
 

@@ -21,6 +21,7 @@ from handicapper.protocol.errors import (
 from handicapper.protocol.messages import Receipt
 
 from .client_support import (
+    ANSWERED_SECONDS,
     DEADLINE_SECONDS,
     SOON_SECONDS,
     T0,
@@ -144,7 +145,7 @@ def test_calls_of_a_batch_that_are_not_answered_in_time_are_over_their_deadline(
         peer.wait_for_end()
 
     with scripted(half) as address, Client(address) as client:
-        with client.batch(timeout=SOON_SECONDS) as batch:
+        with client.batch(timeout=ANSWERED_SECONDS) as batch:
             replies = [batch.ping() for _ in range(4)]
         assert [type(reply.exception()) for reply in replies] == [
             type(None),

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from handicapper.actors.records import encode
 from handicapper.actors.state.events import (
     ChangeShared,
     Counted,
@@ -104,7 +105,7 @@ def states_of(seed: int) -> bytes:
     for seq in range(1, 120):
         events = list(some_events(chance, seq, T0 + seq * HOUR, told))
         rebuild = state.apply(events, seq)
-        digest.update(bytes([rebuild]) + msgspec.msgpack.encode(state.to_record()))
+        digest.update(bytes([rebuild]) + encode(state.to_record()))
     return digest.digest()
 
 
