@@ -8,18 +8,17 @@ every form and names every error.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from .connection import REQUEST, RESPONSE, MsgId, encode
 from .decoding import DECODE_ERRORS, is_array
-from .messages import Receipt, TradeOutcome
-from .params import OutcomeParams, array_form, strict_form
+from .messages import Receipt
+from .params import array_form, strict_form
+from .rows import plain_messages
 from .validation import check_input
-from .values import ID_BYTES_MAX, LABEL_BYTES_MAX, MONEY_DIGITS_MAX, TIME_NS_MAX, TIME_NS_MIN
 
 __all__ = ["ManyDecoder", "RequestParts", "checked_messages", "encode_receipts", "requests_of"]
 
@@ -72,9 +71,7 @@ class ManyDecoder:
 
 def checked_messages(params: Sequence[Any]) -> list[Any]:
     """The checked message of each params, in the place of an invalid one its error."""
-    if params and isinstance(params[0], OutcomeParams):
-        return _checked_outcomes(params)
-    return [_checked(each) for each in params]
+    return plain_messages(params) or [_checked(each) for each in params]
 
 
 def _checked(params: Any) -> Any:
@@ -82,56 +79,6 @@ def _checked(params: Any) -> Any:
         return check_input(params.message())
     except Exception as error:  # noqa: BLE001  # a defect of ours costs this one its place, not the others theirs
         return error
-
-
-def _checked_outcomes(params: Sequence[OutcomeParams]) -> list[Any]:
-    """``check_trade_outcome(each.message())``, written out for what is usual: half the time."""
-    messages: list[Any] = []
-    for each in params:
-        prediction_id, model_id = each.prediction_id, each.model_id
-        predicted, actual, resolved_at = each.predicted_outcome, each.actual_outcome, each.resolved_at
-        confidence, pnl = each.confidence, each.pnl
-        if pnl is not None:
-            pnl = _plain_amount(pnl)
-        if (
-            0 < len(prediction_id) <= ID_BYTES_MAX
-            and 0 < len(model_id) <= ID_BYTES_MAX
-            and 0 < len(predicted) <= LABEL_BYTES_MAX
-            and 0 < len(actual) <= LABEL_BYTES_MAX
-            and (joined := f"{prediction_id}{model_id}{predicted}{actual}").isascii()
-            and joined.isprintable()
-            and TIME_NS_MIN <= resolved_at <= TIME_NS_MAX
-            and (confidence is None or 0.0 <= confidence <= 1.0)
-            and pnl is not _UNUSUAL
-        ):
-            messages.append(
-                TradeOutcome(
-                    prediction_id=prediction_id,
-                    model_id=model_id,
-                    predicted_outcome=predicted,
-                    actual_outcome=actual,
-                    resolved_at=resolved_at,
-                    pnl=pnl,  # pyright: ignore[reportArgumentType]  # a Decimal by now
-                    confidence=confidence,
-                )
-            )
-        else:
-            messages.append(_checked(each))
-    return messages
-
-
-_UNUSUAL: Any = object()
-_DIGITS: Final = "-.0123456789"
-
-
-def _plain_amount(text: str | int) -> Any:
-    """The amount of an ordinary text such as ``-12.50``; of anything else nothing is said."""
-    if type(text) is not str or len(text) > MONEY_DIGITS_MAX or text.strip(_DIGITS):
-        return _UNUSUAL
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return _UNUSUAL
 
 
 def encode_receipts(msgids: Sequence[int], receipts: Sequence[Receipt]) -> bytes:

@@ -23,7 +23,7 @@ from .messages import Prediction, TradeOutcome
 from .params import OutcomeParams, PredictionParams, array_form, strict_form
 from .values import ID_BYTES_MAX, LABEL_BYTES_MAX, MONEY_DIGITS_MAX, TIME_NS_MAX, TIME_NS_MIN
 
-__all__ = ["PlainRequests", "plain_requests"]
+__all__ = ["PlainRequests", "plain_messages", "plain_requests"]
 
 _Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=ID_BYTES_MAX)]
 _Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LABEL_BYTES_MAX)]
@@ -144,8 +144,17 @@ class _Method:
             rows = [row for _, _, _, row in requests]
         else:
             requests = (self._decode_arrays if 0x90 <= params_head <= 0x9F else self._decode_maps)(data)
-            rows = msgspec.convert([astuple(params) for _, _, _, params in requests], self._rows)
+            rows = self.rows_of([params for _, _, _, params in requests])
         return [msgid for _, msgid, _, _ in requests], rows
+
+    def rows_of(self, params: Sequence[Any]) -> list[Any]:
+        """The rows of params.
+
+        Raises:
+            DECODE_ERRORS: one is not plain.
+
+        """
+        return msgspec.convert(list(map(astuple, params)), self._rows)
 
 
 _METHODS: Final = {
@@ -156,6 +165,10 @@ _METHODS: Final = {
         _Method("process_signal", PredictionParams, _PredictionRow, _predictions),
     )
 }
+_BY_PARAMS: Final = (
+    (OutcomeParams, _METHODS[b"record_outcome"]),
+    (PredictionParams, _METHODS[b"record_prediction"]),
+)
 _MSGID_BYTES: Final = {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}
 
 
@@ -179,3 +192,21 @@ def plain_requests(chunk: Chunk) -> PlainRequests | None:
         return None
     messages = method.build(rows)
     return None if messages is None else PlainRequests(method.name, msgids, messages)
+
+
+def plain_messages(params: Sequence[Any]) -> list[Any] | None:
+    """The checked messages of params of one method of inputs, if all of them are plain.
+
+    >>> found = plain_messages([OutcomeParams(prediction_id="p", model_id="m", predicted_outcome="YES",
+    ...                                       actual_outcome="NO", resolved_at=0, pnl="-1.50")])
+    >>> found and found[0].pnl
+    Decimal('-1.50')
+    """
+    for kind, method in _BY_PARAMS:
+        if params and isinstance(params[0], kind):
+            try:
+                rows = method.rows_of(params)
+            except DECODE_ERRORS:
+                return None
+            return method.build(rows)
+    return None
