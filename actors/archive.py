@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..protocol.errors import StateDamagedError
 from ..protocol.messages import MarketResolved, Prediction, TradeOutcome
 from ..protocol.wording import shown
-from .records import DamagedRecordError, decode_loose, decode_market, key_number, number_key
+from .journaled import ArchiveDamagedError, JournalReader, journaled_outcomes
+from .records import (
+    DamagedRecordError,
+    LooseEntry,
+    decode_loose,
+    decode_market,
+    key_number,
+    number_key,
+)
 from .state.book import Book
 from .state.entries import GatedPrediction
 from .state.id_index import BloomFilter, fingerprint, fingerprints
-from .state.loose import loose_market
+from .state.loose import Spans, loose_market
 from .state.market import Market, loose_market_id
 from .store import Store
 
-__all__ = ["Archive", "ArchiveDamagedError", "is_loose", "market_fingerprints", "stored_markets"]
+__all__ = [
+    "Archive",
+    "Found",
+    "is_loose",
+    "market_fingerprints",
+    "stored_markets",
+]
 
 _LOOSE: Final = loose_market_id("")
 
 
-class ArchiveDamagedError(StateDamagedError):
-    """The record of a settled market, or of loose outcomes, cannot be read; ``table`` and ``key`` say which."""
+class Found(NamedTuple):
+    """What :meth:`Archive.bring_back` could not find, and what it found out by the way."""
 
-    def __init__(self, ordinal: int, problem: str, table: str = "settled_markets") -> None:
-        what = "settled market" if table == "settled_markets" else "loose outcomes from"
-        super().__init__(f"{what} {ordinal}: {problem}; run verify to see what else is damaged")
-        self.table = table
-        self.key = number_key(ordinal)
-        self.problem = problem
+    damaged: dict[str, ArchiveDamagedError]
+    """Ids whose market cannot be read: what is about them cannot be decided."""
+    numbers: list[int] | None
+    """The fingerprint of every entry's prediction id, where all are trade outcomes and it was needed."""
 
 
 class Archive:
@@ -49,26 +60,29 @@ class Archive:
         """Add the fingerprints of markets that are on disk from now on."""
         self._filter.add(numbers)
 
-    def bring_back(self, book: Book, entries: Sequence[object]) -> dict[str, ArchiveDamagedError]:
-        """Admit to the book every settled market that these entries may be about.
-
-        Returns the ids whose market cannot be read, with the error: what is about them cannot be decided.
-        """
-        if not self._filter.count:
-            return {}
-        wanted = self._wanted(book, entries)
+    def bring_back(self, book: Book, entries: Sequence[object]) -> Found:
+        """Admit to the book every settled market, and every loose outcome, that these entries may be about."""
+        names, market_names, aligned = _names_in(entries)
         damaged: dict[str, ArchiveDamagedError] = {}
-        if not wanted:
-            return damaged
-        for number, ordinals in self._store.find_ordinals(list(wanted)).items():
-            try:
-                self._admit(book, ordinals, wanted[number])
-            except ArchiveDamagedError as error:
-                damaged.update(dict.fromkeys(wanted[number], error))
-        return damaged
+        read = JournalReader(self._store)
+        loose = book.loose
+        if not (loose.fresh.keys().isdisjoint(names) and loose.saving.keys().isdisjoint(names)):
+            _read_back(book, names, read, damaged)
+        if not self._filter.count:
+            return Found(damaged, None)
+        numbers = fingerprints(names)
+        wanted = self._wanted(book, names, market_names, numbers)
+        if wanted:
+            found = self._store.find_ordinals(list(wanted))
+            for number in sorted(found, key=found.__getitem__):
+                try:
+                    self._admit(book, found[number], wanted[number], read)
+                except ArchiveDamagedError as error:
+                    damaged.update(dict.fromkeys(wanted[number], error))
+        return Found(damaged, numbers if aligned else None)
 
-    def _admit(self, book: Book, ordinals: list[int], names: set[str]) -> None:
-        found = [market for market in map(self.market, ordinals) if market is not None]
+    def _admit(self, book: Book, ordinals: list[int], names: set[str], read: JournalReader) -> None:
+        found = [market for ordinal in ordinals if (market := self._market(ordinal, read)) is not None]
         for market in found:
             if market.market_id in book.markets:
                 continue
@@ -80,10 +94,11 @@ class Archive:
                 ordinals[-1], f"the index says that it has {shown(min(names))}, and it is missing"
             )
 
-    def _wanted(self, book: Book, entries: Sequence[object]) -> dict[int, set[str]]:
-        """Ids that are not in memory and perhaps on disk, by fingerprint."""
-        names, market_names = _names_in(entries)
-        numbers = [*fingerprints(names), *map(market_fingerprint, market_names)]
+    def _wanted(
+        self, book: Book, names: Sequence[str], market_names: Sequence[str], numbers: Sequence[int]
+    ) -> dict[int, set[str]]:
+        """Ids that are not in memory and perhaps on disk, by fingerprint; ``numbers`` are those of ``names``."""
+        numbers = [*numbers, *map(market_fingerprint, market_names)] if market_names else numbers
         wanted: dict[int, set[str]] = {}
         # The filter first: of what it does not know, which is nearly everything, nothing else need be asked.
         for place in self._filter.among(numbers):
@@ -104,6 +119,9 @@ class Archive:
             ArchiveDamagedError: its record cannot be read.
 
         """
+        return self._market(ordinal, JournalReader(self._store))
+
+    def _market(self, ordinal: int, read: JournalReader) -> Market | None:
         value = self._store.settled_market(ordinal)
         if value is not None:
             try:
@@ -113,17 +131,39 @@ class Archive:
         record = self._store.loose_outcomes_at(ordinal)
         if record is None:
             return None
+        for first, held in _loose_entries(*record):
+            if isinstance(held, TradeOutcome):
+                if first == ordinal:
+                    return loose_market((ordinal, held))
+            elif first <= ordinal <= held:
+                return loose_market((ordinal, read.outcome(ordinal)))
+        return None
+
+
+def _read_back(
+    book: Book, names: Sequence[str], read: JournalReader, damaged: dict[str, ArchiveDamagedError]
+) -> None:
+    """Have the book find the loose outcomes that it knows by number only; in their order, a record after another."""
+    loose = book.loose
+    away = {seq: name for name in names if (seq := loose.away(name)) and name not in book.by_prediction}
+    for seq in sorted(away):
         try:
-            found = decode_loose(*record)
-        except DamagedRecordError as error:
-            raise ArchiveDamagedError(key_number(record[0]), str(error), "loose_outcomes") from error
-        return next((loose_market(loose) for loose in found if loose[0] == ordinal), None)
+            loose.found[seq] = read.outcome(seq)
+        except ArchiveDamagedError as error:
+            damaged[away[seq]] = error
 
 
-def _names_in(entries: Sequence[Any]) -> tuple[list[str], list[str]]:
-    """(prediction ids, market ids) that entries are about."""
+def _loose_entries(key: bytes, value: bytes) -> list[LooseEntry]:
+    try:
+        return decode_loose(key, value)
+    except DamagedRecordError as error:
+        raise ArchiveDamagedError(key_number(key), str(error), "loose_outcomes") from error
+
+
+def _names_in(entries: Sequence[Any]) -> tuple[list[str], list[str], bool]:
+    """(prediction ids, market ids) that entries are about, and whether they are one prediction id an entry."""
     if {*map(type, entries)} == {TradeOutcome}:
-        return [entry.prediction_id for entry in entries], []
+        return [entry.prediction_id for entry in entries], [], True
     names: list[str] = []
     market_names: list[str] = []
     for entry in entries:
@@ -134,7 +174,7 @@ def _names_in(entries: Sequence[Any]) -> tuple[list[str], list[str]]:
             names.append(entry.prediction_id)
         if kind is Prediction or kind is MarketResolved:
             market_names.append(entry.market_id)
-    return names, market_names
+    return names, market_names, False
 
 
 def stored_markets(store: Store) -> Iterator[Market]:
@@ -150,10 +190,13 @@ def stored_markets(store: Store) -> Iterator[Market]:
         except DamagedRecordError as error:
             raise ArchiveDamagedError(key_number(key), str(error)) from error
     for key, value in store.loose_outcomes():
-        try:
-            yield from map(loose_market, decode_loose(key, value))
-        except DamagedRecordError as error:
-            raise ArchiveDamagedError(key_number(key), str(error), "loose_outcomes") from error
+        spans: Spans = []
+        for first, held in _loose_entries(key, value):
+            if isinstance(held, TradeOutcome):
+                yield loose_market((first, held))
+            else:
+                spans.append((first, held))
+        yield from map(loose_market, journaled_outcomes(store, spans))
 
 
 def market_fingerprint(market_id: str) -> int:

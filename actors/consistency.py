@@ -12,6 +12,7 @@ from ..config import Settings
 from ..protocol.errors import StateDamagedError
 from ..protocol.messages import VerifyReport
 from .archive import stored_markets
+from .journaled import journaled_outcomes
 from .records import (
     DamagedRecordError,
     decode_book,
@@ -27,6 +28,7 @@ from .restore import BOOK_KEY, SNAPSHOT_KEY, Restored, fold_entries, journal_ent
 from .state.book import Book
 from .state.entries import Entry
 from .state.learners import LearnerState, public_name
+from .state.loose import loose_market, spans_of
 from .state.market import Market
 from .state.pool_row import POOL_ID
 from .state.rebuild import model_history, rebuild_model
@@ -260,9 +262,11 @@ def _read_journal(store: Store, breathe: Breathe) -> tuple[int, int, list[str]]:
 
 
 def _stored_markets(store: Store, restored: Restored) -> Iterable[Market]:
-    in_memory = {market.ordinal for market in restored.book.all_markets()}
-    yield from restored.book.all_markets()
-    gone = set(restored.book.merged)
+    book = restored.book
+    yield from book.markets.values()
+    seqs = book.loose.seqs(book.by_prediction)
+    yield from map(loose_market, journaled_outcomes(store, spans_of(seqs)))
+    known = {*(market.ordinal for market in book.markets.values()), *seqs, *book.merged}
     for market in stored_markets(store):
-        if market.ordinal not in in_memory and market.ordinal not in gone:
+        if market.ordinal not in known:
             yield market

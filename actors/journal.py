@@ -29,6 +29,9 @@ NOT_HERE_SECONDS: Final = 1.0
 HERE_INPUTS_MAX: Final = 1_024
 """Inputs beyond which a batch is left to the persister: encoding and writing it takes milliseconds."""
 
+RECORD_INPUTS_MAX: Final = 256
+"""Entries that share a journal record: to read one of them back (:mod:`.journaled`), it is checked and split."""
+
 TAIL_BYTES_MAX: Final = 16 * 2**20
 """Journal bytes not taken over from the log beyond which the persister has to keep up, which it does by itself where
 batches are handed to it."""
@@ -159,8 +162,8 @@ class Journal:
             batch.failed(error)
 
     def _chunks(self, batch: JournalBatch) -> list[tuple[bytes, bytes]]:
-        """Journal records of at most ``batch_inputs_max`` entries."""
-        size, records = self._batch_inputs_max, []
+        """Journal records of at most ``batch_inputs_max`` entries, and no more than are quickly read."""
+        size, records = min(self._batch_inputs_max, RECORD_INPUTS_MAX), []
         for start in range(0, len(batch.entries), size):
             key = number_key(batch.first_seq + start)
             body = encode((batch.received_at_ns, batch.entries[start : start + size]))

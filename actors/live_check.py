@@ -23,7 +23,7 @@ from .records import encode, unseal
 from .runtime.gather import Gather, Slot
 from .state.book import Book, Control
 from .state.learners import public_name
-from .state.loose import Loose, loose_market
+from .state.loose import loose_market
 from .state.market import Market, loose_market_id
 
 __all__ = ["live_differences"]
@@ -47,8 +47,9 @@ class _Memory(Struct, frozen=True):
     pending: int
     open_markets: int
     markets: list[Market]
-    loose: list[tuple[str, Loose]]
-    saving: list[tuple[str, Loose]]
+    loose: list[tuple[str, int]]
+    """Prediction id and sequence number of each."""
+    saving: list[tuple[str, int]]
     """Loose outcomes as of the cut that is being saved: some may be markets by now."""
     controls: dict[str, list[tuple[int, Control]]]
     rules_history: list[Any]
@@ -106,25 +107,25 @@ class _LiveCheck:
 
     def _of_loose(self, memory: _Memory, book: Book) -> Iterator[str]:
         for loose, being_saved in ((memory.loose, False), (memory.saving, True)):
-            for prediction_id, live in loose:
+            for prediction_id, seq in loose:
                 self._breathe()
-                folded = book.loose.get(prediction_id)
+                folded = book.loose.seq_of(prediction_id)
                 if folded is None and being_saved and prediction_id in book.by_prediction:
                     continue
-                if folded is None or encode(folded) != encode(live):
+                if folded != seq:
                     yield f"outcome {prediction_id}: differs in memory"
 
     def _missing(self, memory: _Memory, book: Book) -> Iterator[str]:
         """What has to be in memory and is not: whatever is pending, or newer than the snapshot."""
         held = {market.ordinal for market in memory.markets}
-        held.update(loose[0] for _, loose in (*memory.loose, *memory.saving))
+        loose = dict((*memory.loose, *memory.saving))
         for market in book.markets.values():
             self._breathe()
             if market.ordinal not in held and (market.pending or market.ordinal > memory.snapshot_seq):
                 yield f"{_name(market)}: not in memory"
-        for prediction_id, (seq, _) in book.loose.fresh.items():
+        for prediction_id, seq in book.loose.fresh.items():
             self._breathe()
-            if seq > memory.snapshot_seq and seq not in held:
+            if seq > memory.snapshot_seq and seq not in held and prediction_id not in loose:
                 yield f"outcome {prediction_id}: not in memory"
         for model_id in sorted(self._check.folded_models - memory.models):
             yield f"model {public_name(model_id)}: not in memory"

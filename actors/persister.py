@@ -18,12 +18,12 @@ from ..protocol.errors import StateDamagedError, StateError, StoreFailedError, S
 from ..protocol.wording import shown
 from .journal import Journal, JournalBatch
 from .log import get_logger
-from .records import DamagedRecordError, decode_loose, encode, key_number, number_key, seal, unseal
+from .loose_records import loose_records_without
+from .records import DamagedRecordError, key_number, number_key, seal, unseal
 from .restore import Restored, drop_unfinished_snapshot, restore
 from .runtime.actor import PooledActor
 from .schema import check_schema
 from .state.id_index import RUNS_PER_LEVEL, merge_runs
-from .state.loose import Loose
 from .state_directory import DATA_FILE, StateDirectory
 from .store import Settled, SnapshotWrite, Store
 from .structure import never_committed
@@ -71,8 +71,8 @@ class WriteSnapshot(Struct, frozen=True):
 
     seq: int
     write: SnapshotWrite
-    index_run: Callable[[], tuple[bytes, bytes] | None]
-    """Makes the run of the id index: sorting it is left to this thread."""
+    finish: Callable[[], object]
+    """Completes ``write``: what takes long and can be done beside the router is left to this thread."""
     done: Callable[[StoreFailedError | None, int], object]
 
 
@@ -209,6 +209,7 @@ class PersisterActor(PooledActor):
                 f"{message.directory.path} was in use, and its data file holds nothing of ours; restore it from a "
                 "backup, or open with accept_loss=True to begin again"
             )
+        message.directory.mark_upgraded()
         store.begin()
         # Derived from the journal, the next snapshot holds everything, and nothing of it is written ahead.
         self._snapshot_seq = 2**62 if restored.from_journal else restored.snapshot_seq
@@ -226,10 +227,10 @@ class PersisterActor(PooledActor):
             if message.seq > self.durable_seq:
                 raise StoreFullError(f"input {message.seq} is not durable yet: no snapshot may hold it")
             self._drop_left_ahead()
-            write.index_run = message.index_run()
+            message.finish()
             write.settled += self._ahead
             if not write.replaces_all:
-                write.settled.loose += self._without(write.no_longer_loose)
+                write.settled.loose += loose_records_without(self._store(), write.no_longer_loose)
             self._store().write_snapshot(write)
             self._ahead = Settled()
         except Exception as error:  # noqa: BLE001  # reported, and tried again with the next snapshot
@@ -255,23 +256,6 @@ class PersisterActor(PooledActor):
         if self._left_ahead:
             self._store().drop_settled_after(self._snapshot_seq)
             self._left_ahead = False
-
-    def _without(self, ordinals: list[int]) -> list[tuple[bytes, bytes]]:
-        """The records of loose outcomes that hold one of these, made anew without them."""
-        changed: dict[bytes, list[Loose]] = {}
-        for ordinal in ordinals:
-            record = self._store().loose_outcomes_at(ordinal)
-            if record is None:
-                continue
-            key = record[0]
-            try:
-                held = changed[key] if key in changed else decode_loose(*record)
-            except DamagedRecordError as error:
-                _log.error("loose outcomes cannot be read", first_seq=key_number(key), error=str(error))
-                continue
-            if any(seq == ordinal for seq, _ in held):
-                changed[key] = [loose for loose in held if loose[0] != ordinal]
-        return [(key, seal(key, encode(held))) for key, held in changed.items()]
 
     def _merge_index(self) -> None:
         """Merge the runs of a level once there are enough: ids stay findable in a few look-ups."""

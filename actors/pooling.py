@@ -168,9 +168,8 @@ def _forecasts_of_market(
 
     """
     book = router.book
-    for error in router.archive.bring_back(
-        book, (MarketResolved(market_id=market_id, resolved_at=0),)
-    ).values():
+    asked = MarketResolved(market_id=market_id, resolved_at=0)
+    for error in router.archive.bring_back(book, (asked,)).damaged.values():
         raise error
     market = book.markets.get(market_id)
     if market is None:

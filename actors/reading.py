@@ -5,7 +5,9 @@ The newest journal records are in the log only (:attr:`StoreReads._tail`); whoev
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from threading import Lock
 from typing import Any, Final
 
@@ -89,10 +91,21 @@ class StoreReads:
         """Every record of loose outcomes, in order of arrival."""
         return self._scan(LOOSE, b"")
 
-    def loose_outcomes_at(self, ordinal: int) -> tuple[bytes, bytes] | None:
+    def loose_outcomes_at(self, ordinal: int) -> Record | None:
         """The record of loose outcomes that holds an ordinal, if one does: the last that does not begin after it."""
-        wanted = number_key(ordinal)
-        with self._gate.reading(), self._env.begin(db=self._tables[LOOSE]) as txn, txn.cursor() as cursor:
+        return self._last_until(LOOSE, number_key(ordinal))
+
+    def journal_record_at(self, seq: int) -> Record | None:
+        """The journal record that holds an input, if one does, likewise; one of the log too."""
+        wanted = number_key(seq)
+        with self._tail_changing:
+            tail = self._tail
+            if tail and tail[0][0] <= wanted:
+                return tail[bisect_right(tail, wanted, key=itemgetter(0)) - 1]
+        return self._last_until(JOURNAL, wanted)
+
+    def _last_until(self, table: bytes, wanted: bytes) -> Record | None:
+        with self._gate.reading(), self._env.begin(db=self._tables[table]) as txn, txn.cursor() as cursor:
             if cursor.set_range(wanted) and cursor.key() == wanted:
                 return wanted, cursor.value()
             # Behind the last one set_range leaves the cursor nowhere, and the last one is it.

@@ -8,17 +8,17 @@ version byte, and every reader keeps the old ones.
 from __future__ import annotations
 
 from struct import Struct as Layout
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 from zlib import crc32
 
 import msgspec
 
 from ..config.rules import Posterior
 from ..config.settings import LearningRules
+from ..protocol.messages import TradeOutcome
 from .state.book import NEVER_NS, Control
 from .state.entries import Entry
 from .state.events import ChangeShared, Paused, PosteriorSet, Reset, Resumed
-from .state.loose import Loose
 from .state.market import Market
 from .state.model_state import ModelRecord
 from .state.pool_row import POOL_ID
@@ -26,12 +26,15 @@ from .state.pool_state import PoolRecord
 from .state.recalibrating import array_as_list
 
 __all__ = [
+    "READ_VERSIONS",
     "SCHEMA_VERSION",
     "BookRecord",
     "DamagedRecordError",
+    "LooseEntry",
     "SnapshotMeta",
     "decode_book",
     "decode_chunk",
+    "decode_entry",
     "decode_loose",
     "decode_market",
     "decode_model",
@@ -42,12 +45,15 @@ __all__ = [
     "number_key",
     "seal",
     "sealed_body",
+    "split_chunk",
     "unseal",
 ]
 
 _T = TypeVar("_T")
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""2: loose outcomes are not copied into the archive, which only says where they are in the journal."""
+READ_VERSIONS: Final = frozenset({1, 2})
 _POOL_KEY: Final = POOL_ID.encode()
 _HEAD: Final = Layout("<BI")
 _NUMBER: Final = Layout(">Q")
@@ -108,13 +114,18 @@ class SnapshotMeta(msgspec.Struct, array_like=True, frozen=True):
     """Models whose state is not in it (their actor was down): rebuilt from their history when opened."""
 
 
+LooseEntry: TypeAlias = tuple[int, TradeOutcome | int]
+"""(first, last) number of neighbouring loose outcomes; in records of schema 1 (number, outcome)."""
+
 Chunk = tuple[int, list[Entry]]
 """(received_at_ns, entries): consecutive sequence numbers from the record's key on."""
 
 _encoder: Final = msgspec.msgpack.Encoder(enc_hook=array_as_list)
 _chunk: Final = msgspec.msgpack.Decoder(Chunk)
 _market: Final = msgspec.msgpack.Decoder(Market)
-_loose: Final = msgspec.msgpack.Decoder(list[Loose])
+_raw_chunk: Final = msgspec.msgpack.Decoder(tuple[int, list[msgspec.Raw]])
+_entry: Final = msgspec.msgpack.Decoder(Entry)
+_loose: Final = msgspec.msgpack.Decoder(list[LooseEntry])
 _model: Final = msgspec.msgpack.Decoder(ModelRecord)
 _pool: Final = msgspec.msgpack.Decoder(PoolRecord)
 _book: Final = msgspec.msgpack.Decoder(BookRecord)
@@ -172,7 +183,7 @@ def unseal(key: bytes, value: bytes) -> bytes:
     body = value[_HEAD.size :]
     if crc != crc32(body, crc32(key)):
         raise DamagedRecordError("its CRC does not match")
-    if version != SCHEMA_VERSION:
+    if version not in READ_VERSIONS:
         raise DamagedRecordError(f"its record version is {version}, this release reads {SCHEMA_VERSION}")
     return body
 
@@ -204,12 +215,31 @@ def decode_chunk(key: bytes, value: bytes) -> tuple[int, int, list[Entry]]:
     return key_number(key), received_at_ns, entries
 
 
+def split_chunk(key: bytes, value: bytes) -> tuple[int, list[msgspec.Raw]]:
+    """(first sequence number, entries for :func:`decode_entry`) of a journal record: for whoever wants few of them."""
+    _, entries = _decode(_raw_chunk, key, value)
+    return key_number(key), entries
+
+
+def decode_entry(entry: msgspec.Raw) -> Entry:
+    """One entry of a journal record.
+
+    Raises:
+        DamagedRecordError: it cannot be decoded.
+
+    """
+    try:
+        return _entry.decode(entry)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise DamagedRecordError(f"its CRC matches but it cannot be decoded: {error}") from error
+
+
 def decode_market(key: bytes, value: bytes) -> Market:
     """A market of the snapshot or of the archive."""
     return _decode(_market, key, value)
 
 
-def decode_loose(key: bytes, value: bytes) -> list[Loose]:
+def decode_loose(key: bytes, value: bytes) -> list[LooseEntry]:
     """Loose outcomes of the archive, oldest first; the key is the number of the oldest that was ever among them."""
     return _decode(_loose, key, value)
 

@@ -12,6 +12,7 @@ from ..protocol.messages import Prediction
 from .learning.change import Change
 from .runtime.future import LeanFuture
 from .state.intake import Submission
+from .state.loose import Spans
 from .state.rebuild import HistoryItem
 
 __all__ = [
@@ -90,6 +91,8 @@ class History(Struct, frozen=True):
     ordinals: frozenset[int]
     """Markets in memory: newer than what the archive says of them."""
     tickets: list[HistoryItem]
+    loose: Spans
+    """Loose outcomes of all models in memory, for which there is no ticket: they are to be read from the journal."""
     controls: list[Any]
     rules_history: list[Any]
     told_seq: int

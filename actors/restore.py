@@ -7,14 +7,16 @@ whole journal). What was acknowledged and cannot be read back at all stops the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from msgspec import Struct
 
 from ..config import Limits, default_settings
 from ..protocol.errors import StateDamagedError
 from ..protocol.wording import shown
-from .archive import Archive, ArchiveDamagedError, stored_markets
+from .archive import Archive, stored_markets
+from .histories import Away, archived_histories
+from .journaled import ArchiveDamagedError
 from .records import (
     DamagedRecordError,
     decode_book,
@@ -30,15 +32,14 @@ from .state.delivery import Deliveries
 from .state.entries import Entry, RulesInForce
 from .state.id_index import run_fingerprints
 from .state.learners import LearnerState, new_state, state_of_record
-from .state.pool_row import POOL_ID
-from .state.rebuild import HistoryItem, model_history, rebuild_model
+from .state.loose import spans_of
+from .state.rebuild import model_history, rebuild_model
 from .store import Store
 
 __all__ = [
     "BOOK_KEY",
     "SNAPSHOT_KEY",
     "Restored",
-    "archived_histories",
     "drop_unfinished_snapshot",
     "fold_entries",
     "journal_entries",
@@ -239,13 +240,15 @@ def _replay(
     book = restored.book
     damaged = restored.quarantined if accept_loss else None
     for first, entries in journal_entries(store, book.seq, damaged, up_to_seq):
-        for error in restored.archive.bring_back(book, entries).values():
+        for error in restored.archive.bring_back(book, entries).damaged.values():
             raise error
         restored.replayed += len(entries)
         for model_id, seq, rebuild in fold_entries(book, first, entries, restored.states):
             restored.told_seq[model_id] = seq
             if rebuild:
                 stale.add(model_id)
+        # They are in the journal, after all.
+        book.loose.recent.forget_through(book.seq)
 
 
 def fold_entries(
@@ -261,6 +264,7 @@ def fold_entries(
         book.rules_history.append((0, default_settings().learning_rules()))
         book.follow_rules()
     out = Deliveries()
+    book.loose.recent.begin(first, entries)
     for seq, entry in enumerate(entries, first):
         book.apply(entry, seq, out)
     for model_id, delivery in out.finished():
@@ -275,17 +279,16 @@ def fold_entries(
 
 
 def _rebuild(store: Store, restored: Restored, stale: list[str]) -> None:
-    """Rebuild models from their history; from the whole journal, all of it is in memory."""
+    """Rebuild models from their history; from the whole journal, all markets are in memory."""
     book = restored.book
-    superseded = book.superseded()
-    archived: dict[str, list[HistoryItem]] = {}
-    if not restored.from_journal:
-        archived = archived_histories(store, dict.fromkeys(stale, superseded))
+    loose = spans_of(book.loose.seqs(book.by_prediction))
+    stored = () if restored.from_journal else stored_markets(store)
+    archived = archived_histories(store, stored, dict.fromkeys(stale, Away(book.superseded(), loose)))
     for model_id in stale:
         poison: list[str] = []
         restored.states[model_id] = rebuild_model(
             model_id,
-            [*archived.get(model_id, ()), *model_history(model_id, book.all_markets())],
+            [*archived[model_id], *model_history(model_id, book.markets.values())],
             book.controls[model_id],
             book.rules_history,
             restored.told_seq.get(model_id, 0),
@@ -293,26 +296,3 @@ def _rebuild(store: Store, restored: Restored, stale: list[str]) -> None:
         )
         restored.rebuilt.append(model_id)
         restored.poison.extend((model_id, text) for text in poison)
-
-
-def archived_histories(
-    store: Store, superseded: Mapping[str, frozenset[int]]
-) -> dict[str, list[HistoryItem]]:
-    """What models were taught by the settled markets on disk, in one reading.
-
-    ``superseded`` names the models, each with the markets that are newer in memory.
-
-    Raises:
-        ArchiveDamagedError: a record cannot be read, so that nobody can say what was learned from it.
-
-    """
-    found: dict[str, list[HistoryItem]] = {model_id: [] for model_id in superseded}
-    pooled = found.get(POOL_ID)
-    for market in stored_markets(store):
-        for ticket in market.tickets.values():
-            tickets = found.get(ticket.model_id)
-            if tickets is not None and market.ordinal not in superseded[ticket.model_id]:
-                tickets.append(ticket)
-        if pooled is not None and market.ordinal not in superseded[POOL_ID]:
-            pooled += model_history(POOL_ID, (market,))
-    return found

@@ -6,6 +6,8 @@ are :class:`.state.intake.Intake`'s; what blocks is the persister's.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from copy import copy
 from threading import get_ident
 from typing import Any
@@ -43,6 +45,7 @@ from .state.delivery import Delivery
 from .state.entries import ControlEntry, ExpirePredictions, ShareChange
 from .state.intake import Intake
 from .state.learners import new_state
+from .state.loose import loose_market, spans_of
 from .state.rebuild import model_history
 from .watching import LearnerEvent, ParametersTouched, Watchers, event_of, touched
 
@@ -206,24 +209,29 @@ class RouterActor(PooledActor):
 
     def _submit(self, message: Submit) -> None:
         self._ready()
-        self.intake.unreadable = self.archive.bring_back(self.book, message.items)
+        numbers = self._bring_back(message.items)
         if message.single:
             item = message.items[0]
             result: Any = self.intake.accept(item)
             if self._watchers.listeners and isinstance(item, ControlEntry):
                 self._news.append(event_of(item))
         else:
-            result = self.intake.accept_all(message.items)
+            result = self.intake.accept_all(message.items, numbers)
         self._replies.append((message.reply, result))
 
     def _submit_each(self, message: SubmitEach) -> None:
         self._ready()
-        self.intake.unreadable = self.archive.bring_back(self.book, message.items)
-        self._replies.append((message.reply, self.intake.accept_each(message.items)))
+        numbers = self._bring_back(message.items)
+        self._replies.append((message.reply, self.intake.accept_each(message.items, numbers)))
+
+    def _bring_back(self, items: Sequence[object]) -> list[int] | None:
+        """Have in memory what inputs are about. Returns the fingerprints of their ids, if that took any."""
+        self.intake.unreadable, numbers = self.archive.bring_back(self.book, items)
+        return numbers
 
     def _gate(self, message: Signals) -> None:
         self._ready()
-        self.intake.unreadable = self.archive.bring_back(self.book, message.predictions)
+        self._bring_back(message.predictions)
         # The gate answers from the state as of everything numbered so far.
         self._deliver()
         rules = self.book.rules_at(self.book.seq)
@@ -259,6 +267,8 @@ class RouterActor(PooledActor):
         if self._batches:
             batches, self._batches = self._batches, []
             self._make_durable(batches)
+            # What the journal can give again need not be kept; to free it is cheapest while it is in the cache.
+            self.book.loose.recent.forget_through(self._journal.durable_seq)
         self.book.leave()
         if self._since_snapshot >= self._snapshot_inputs_max and self.failure is None:
             self._since_snapshot = 0
@@ -327,11 +337,17 @@ class RouterActor(PooledActor):
             raise self.failure.with_traceback(None)
         self._flush()
         self.snapshots.hold()
-        book = self.book
+        book, durable_seq = self.book, self._journal.durable_seq
+        seqs = book.loose.seqs(book.by_prediction)
+        markets = itertools.chain(
+            book.markets.values(),
+            (loose_market((seq, book.loose.outcome(seq))) for seq in seqs if seq > durable_seq),
+        )
         return History(
             ordinals=book.superseded(),
             # Copies: the book goes on changing its own while the supervisor folds these.
-            tickets=[copy(ticket) for ticket in model_history(model_id, book.all_markets())],
+            tickets=[copy(ticket) for ticket in model_history(model_id, markets)],
+            loose=spans_of(seq for seq in seqs if seq <= durable_seq),
             controls=list(book.controls.get(model_id, ())),
             rules_history=list(book.rules_history),
             told_seq=self.told_seq.get(model_id, 0),

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from array import array
-from itertools import islice
-from typing import Final
-
 from .archive import is_loose, market_fingerprints
+from .loose_records import loose_records
 from .persister import run_key
 from .records import BookRecord, SnapshotMeta, TaggedControl, encode, number_key, seal
 from .restore import BOOK_KEY, SNAPSHOT_KEY
 from .state.book import Book
-from .state.id_index import build_run, fingerprints
+from .state.id_index import IndexRows
+from .state.loose import spans_of
 from .state.memory import Cut
 from .store import Settled, SnapshotWrite
 
 __all__ = ["BookSealer", "Record", "snapshot_meta"]
 
 Record = tuple[bytes, bytes]
-
-LOOSE_A_RECORD: Final = 64
-"""Loose outcomes that share a record: to find one of them, so many are decoded."""
 
 
 class BookSealer:
@@ -37,12 +32,10 @@ class BookSealer:
         self._ahead_of = book.seq if ahead_of is None else ahead_of
         self._ordinals = sorted(cut.markets)
         self._next = 0
-        self._loose = iter(cut.loose.values())
-        self._loose_left = len(cut.loose)
-        self.numbers: array[int] = array("Q")
-        """Fingerprints of the settled markets' ids."""
-        self._number_ordinals: array[int] = array("Q")
-        self.settled_markets = 0
+        self.index = IndexRows()
+        """Of the settled markets' ids, those of loose outcomes first."""
+        self.index.extend(cut.loose_index.fingerprints, cut.loose_index.ordinals)
+        self.settled_markets = len(cut.loose)
         self.settled_bytes = 0
         controls = {
             model: (told_seq.get(model, 0), [TaggedControl.of(seq, event) for seq, event in controls])
@@ -61,21 +54,12 @@ class BookSealer:
     @property
     def done(self) -> bool:
         """Whether everything is sealed."""
-        return self._next >= len(self._ordinals) and not self._loose_left
+        return self._next >= len(self._ordinals)
 
-    def seal_some(self, count_max: int) -> Settled:
-        """Seal markets, as they were at the cut, of so many predictions and markets together, then loose outcomes;
-        returns what is to be written ahead."""
+    def seal_some(self, left: int) -> Settled:
+        """Seal markets, as they were at the cut, of so many predictions and markets together; returns what is to be
+        written ahead."""
         ahead = Settled()
-        left = self._seal_markets(count_max, ahead.markets)
-        # Sealed many a record, such a one is about a quarter of the work of a market with its prediction.
-        while left > 0 and self._loose_left:
-            left -= max(LOOSE_A_RECORD // 2, 1)
-            first, record = self._seal_loose()
-            (ahead if first > self._ahead_of else self.write.settled).loose.append(record)
-        return ahead
-
-    def _seal_markets(self, left: int, ahead: list[Record]) -> int:
         cut, write, ordinals = self._cut, self.write, self._ordinals
         while left > 0 and self._next < len(ordinals):
             ordinal = ordinals[self._next]
@@ -91,34 +75,25 @@ class BookSealer:
                 write.open_markets.append(record)
                 continue
             numbers = market_fingerprints(market)
-            self.numbers.extend(numbers)
-            self._number_ordinals.extend([ordinal] * len(numbers))
+            self.index.extend(numbers, [ordinal] * len(numbers))
             self.settled_markets += 1
             self.settled_bytes += len(record[1])
             if ordinal > self._ahead_of:
-                ahead.append(record)
+                ahead.markets.append(record)
             else:
                 write.settled.markets.append(record)
-        return left
+        return ahead
 
-    def _seal_loose(self) -> tuple[int, Record]:
-        """(number of the first, record) of some."""
-        some = list(islice(self._loose, LOOSE_A_RECORD))
-        self._loose_left -= len(some)
-        self.numbers.extend(fingerprints([outcome.prediction_id for _, outcome in some]))
-        self._number_ordinals.extend([seq for seq, _ in some])
-        key = number_key(some[0][0])
-        record = (key, seal(key, encode(some)))
-        self.settled_markets += len(some)
-        self.settled_bytes += len(record[1])
-        return some[0][0], record
-
-    def index_run(self) -> Record | None:
-        """The run of the id index that finds the settled markets; None if there are none."""
-        if not self.numbers:
-            return None
-        key = run_key(0, self._seq)
-        return key, seal(key, build_run(self.numbers, self._number_ordinals))
+    def finish(self) -> None:
+        """Complete the write, once everything is sealed: may be done in another thread, while the cut is kept."""
+        cut, write = self._cut, self.write
+        if len(self.index):
+            key = run_key(0, self._seq)
+            write.index_run = key, seal(key, self.index.run())
+        numbers = cut.loose_index.ordinals
+        records = loose_records(spans_of(numbers if len(numbers) == len(cut.loose) else cut.loose.values()))
+        self.settled_bytes += sum(len(value) for _, value in records)
+        write.settled.loose += records
 
 
 def snapshot_meta(seq: int, taken_at_ns: int, stale_models: list[str]) -> Record:

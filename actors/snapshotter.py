@@ -242,7 +242,7 @@ class Snapshotter:
             WriteSnapshot(
                 taking.seq,
                 write,
-                taking.sealer.index_run,
+                taking.sealer.finish,
                 lambda error, size: tell_router(SnapshotWritten(error, size)),
             )
         )
@@ -273,7 +273,7 @@ class Snapshotter:
     def _leave(self, taking: _Taking, receipt: SnapshotReceipt, more: int) -> bool:
         """Let some of what is durable leave memory; tells whether that was all of it."""
         # The filter first: whatever has left memory must be looked for on disk.
-        some = taking.sealer.numbers[taking.noted : taking.noted + NOTE_NUMBERS + more]
+        some = taking.sealer.index.fingerprints[taking.noted : taking.noted + NOTE_NUMBERS + more]
         if some:
             self._archive.note(some)
             taking.noted += len(some)

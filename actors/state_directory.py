@@ -20,7 +20,7 @@ import msgspec
 from ..protocol.errors import SettingsError, StateDamagedError, StateError, StateLockedError, StateSchemaError
 from ..protocol.wording import shown
 from .destination import is_partial, sync_directory
-from .records import SCHEMA_VERSION
+from .records import READ_VERSIONS, SCHEMA_VERSION
 
 __all__ = [
     "DATA_FILE",
@@ -159,6 +159,7 @@ class StateDirectory:
             self._take_lock()
             marker = self._read_marker()
             self.used = marker is not None
+            self.schema = SCHEMA_VERSION if marker is None else marker.schema
             self.models_table = None if marker is None else marker.models_table
             """Name of the table of model states, once there is one."""
         except BaseException:
@@ -195,9 +196,9 @@ class StateDirectory:
             raise StateDamagedError(f"{marker} is damaged ({error}); restore it from a backup") from error
         if found.schema == UNFINISHED_SCHEMA:
             raise self._unfinished()
-        if not found.models_table and found.schema == SCHEMA_VERSION:
+        if not found.models_table and found.schema in READ_VERSIONS:
             raise StateDamagedError(f"{marker} is damaged (no models_table); restore it from a backup")
-        if found.schema != SCHEMA_VERSION:
+        if found.schema not in READ_VERSIONS:
             raise StateSchemaError(
                 f"state directory {self.path} has schema {found.schema}, this release reads schema {SCHEMA_VERSION}; "
                 "open it with the release that wrote it"
@@ -222,6 +223,21 @@ class StateDirectory:
         self._sync_ancestors()
         write_marker(self.path, models_table)
         self.used = True
+
+    def mark_upgraded(self) -> None:
+        """Before anything is written into a directory of an earlier release: that one is to refuse it by name.
+
+        Raises:
+            StateError: the marker cannot be written.
+
+        """
+        if self.schema == SCHEMA_VERSION:
+            return
+        try:
+            write_marker(self.path, self.models_table or "")
+        except OSError as error:
+            raise StateError(f"state directory {self.path} cannot be written: {error.strerror}") from error
+        self.schema = SCHEMA_VERSION
 
     def _sync_ancestors(self) -> None:
         """The directory may be new, and those above it, also if an earlier process made them and was killed.

@@ -23,11 +23,12 @@ from ..config import Settings, Supervision
 from ..protocol.errors import ModelFailedError, UnknownModelError, reason_of
 from ..protocol.messages import RestartReceipt
 from ..protocol.wording import shown
+from .archive import stored_markets
+from .histories import Away, archived_histories
 from .letters import set_aside
 from .log import get_logger
 from .model import BroughtBackError, FoldAgain, HistoryTooShortError, ModelActor
 from .requests import AskHistory, History, HistoryRead
-from .restore import archived_histories
 from .roster import Roster
 from .runtime.actor import PooledActor
 from .runtime.cell import Cell
@@ -156,9 +157,8 @@ class SupervisorActor(PooledActor):
         try:
             for restart in restarts:
                 histories[restart.model_id] = self._ask_history(restart.model_id)
-            archived = archived_histories(
-                self._store, {model: history.ordinals for model, history in histories.items()}
-            )
+            away = {model: Away(history.ordinals, history.loose) for model, history in histories.items()}
+            archived = archived_histories(self._store, stored_markets(self._store), away)
         except Exception as error:  # noqa: BLE001  # without its history there is no model to go on with
             for restart in restarts:
                 self._give_up(restart.failure, restart.model_id, f"cannot be rebuilt: {reason_of(error)}")

@@ -185,7 +185,7 @@ class Book(BookMemory):
         market = self.market_of(prediction_id)
         if market is None:
             # Nothing else is known of it: it is settled by itself, and for good until its prediction comes.
-            self.loose.fresh[prediction_id] = (seq, outcome)
+            self.loose.add(prediction_id, seq)
             out.tell(model_id, loose_row(outcome, seq), seq)
             return Receipt(seq=seq, scored=1)
         if self.saving is not None:

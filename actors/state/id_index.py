@@ -12,6 +12,7 @@ O'Neil et al. (1996), *The log-structured merge-tree*, Acta Informatica 33.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 __all__ = [
     "RUNS_PER_LEVEL",
     "BloomFilter",
+    "IndexRows",
     "build_run",
     "fingerprint",
     "fingerprints",
@@ -123,6 +125,28 @@ class BloomFilter:
                 view, place >> np.uint64(3), np.uint8(1) << (place & np.uint64(7)).astype(np.uint8)
             )
         self.count += len(array)
+
+
+class IndexRows:
+    """Fingerprints, each with the ordinal it points at, as they come."""
+
+    __slots__ = ("fingerprints", "ordinals")
+
+    def __init__(self) -> None:
+        self.fingerprints: array[int] = array("Q")
+        self.ordinals: array[int] = array("Q")
+
+    def __len__(self) -> int:
+        return len(self.ordinals)
+
+    def extend(self, fingerprints: Iterable[int], ordinals: Iterable[int]) -> None:
+        """Add rows."""
+        self.fingerprints.extend(fingerprints)
+        self.ordinals.extend(ordinals)
+
+    def run(self) -> bytes:
+        """The run of all rows."""
+        return build_run(self.fingerprints, self.ordinals)
 
 
 def build_run(numbers: Sequence[int], ordinals: Sequence[int]) -> bytes:

@@ -66,6 +66,7 @@ class Intake:
         self.book = book
         self.counters = Counters()
         self.entries: list[Entry] = []
+        book.loose.recent.begin(book.seq + 1, self.entries)
         self.out = Deliveries()
         self.unreadable: Mapping[str, HandicapperError] = {}
         """Ids whose market is on disk and cannot be read, with the error that answers what mentions them."""
@@ -147,12 +148,17 @@ class Intake:
                     FULL_RETRY_MS,
                 )
 
-    def accept_each(self, items: Sequence[Submission | HandicapperError]) -> list[Receipt | HandicapperError]:
-        """Take many in, with a receipt or an error for each; an error among them stays in its place."""
+    def accept_each(
+        self, items: Sequence[Submission | HandicapperError], numbers: Sequence[int] | None = None
+    ) -> list[Receipt | HandicapperError]:
+        """Take many in, with a receipt or an error for each; an error among them stays in its place.
+
+        ``numbers``: fingerprints of the prediction ids, if all are trade outcomes and somebody has them.
+        """
         results: list[Receipt | HandicapperError] = []
         index, end = 0, len(items)
         while index < end:
-            taken = 0 if self.unreadable or self.full else self._accept_run(items, index, results)
+            taken = 0 if self.unreadable or self.full else self._accept_run(items, index, results, numbers)
             if taken:
                 index += taken
                 continue
@@ -167,14 +173,16 @@ class Intake:
                 results.append(error)
         return results
 
-    def _accept_run(self, items: Sequence[Any], index: int, receipts: list[Any]) -> int:
+    def _accept_run(
+        self, items: Sequence[Any], index: int, receipts: list[Any], numbers: Sequence[int] | None
+    ) -> int:
         """Take in what needs no decision from an item on; returns how many."""
         item = items[index]
         kind = type(item)
         if kind is TradeOutcome:
             if self.book.knows(item.prediction_id):
                 return 0
-            taken = take_outcomes(self.book, items, index, self.out, receipts, self.latest_ns)
+            taken = take_outcomes(self.book, items, index, self.out, receipts, self.latest_ns, numbers)
             self.counters.outcomes += taken
             self.counters.scored += taken
         elif kind is Prediction:
@@ -185,11 +193,11 @@ class Intake:
         self.entries += items[index : index + taken]
         return taken
 
-    def accept_all(self, items: Sequence[Submission]) -> BatchResult:
-        """Take many in; a refused one stops none of the others."""
+    def accept_all(self, items: Sequence[Submission], numbers: Sequence[int] | None = None) -> BatchResult:
+        """Take many in; a refused one stops none of the others. ``numbers`` as for :meth:`accept_each`."""
         errors: list[tuple[int, Exception]] = []
         duplicates = scored = revised = seq = 0
-        for index, receipt in enumerate(self.accept_each(items)):
+        for index, receipt in enumerate(self.accept_each(items, numbers)):
             if isinstance(receipt, HandicapperError):
                 errors.append((index, receipt))
                 continue
@@ -266,8 +274,12 @@ class Intake:
 
     def take(self) -> tuple[int, list[Entry], Deliveries]:
         """(first sequence number, entries, deliveries) of the batch; the next one begins."""
-        batch = (self.book.seq - len(self.entries) + 1, self.entries, self.out)
-        self.entries, self.out = [], Deliveries()
+        book, entries = self.book, self.entries
+        batch = (book.seq - len(entries) + 1, entries, self.out)
+        self.out = Deliveries()
+        if entries:
+            self.entries = []
+            book.loose.recent.begin(book.seq + 1, self.entries)
         return batch
 
 

@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...protocol.messages import Prediction
-from .loose import Loose, LooseOutcomes, loose_market
+from .id_index import IndexRows
+from .loose import LooseOutcomes, loose_market
 from .market import Market
 
 __all__ = ["BookMemory", "Cut"]
@@ -25,8 +26,10 @@ class Cut(Struct):
 
     markets: dict[int, Market]
     merged: list[int]
-    loose: dict[str, Loose]
-    """Outcomes of which nothing else was known at the cut; changed only once they are durable."""
+    loose: dict[str, int]
+    """Sequence numbers of the outcomes of which nothing else was known at the cut; changed only once it is durable."""
+    loose_index: IndexRows
+    """Their rows of the id index, and of some that were such outcomes since the last cut and are not any more."""
     kept: dict[int, Market] = {}
     """As they were at the cut: markets that changed before they were sealed."""
     sealed_through: int = -1
@@ -77,7 +80,12 @@ class BookMemory:
         )
 
     def all_markets(self) -> Iterator[Market]:
-        """Every market in memory; of a loose outcome the one it would have."""
+        """Every market in memory; of a loose outcome the one it would have.
+
+        Raises:
+            LookupError: a loose outcome is in the journal only.
+
+        """
         yield from self.markets.values()
         yield from map(loose_market, self.loose.items(self.by_prediction))
 
@@ -160,19 +168,20 @@ class BookMemory:
             self.visiting[market.ordinal] = market
 
     def leave(self) -> None:
-        """Drop the settled markets that were brought back and did not change."""
+        """Drop the settled markets that were brought back and did not change, and the outcomes that were read back."""
         for ordinal, market in self.visiting.items():
             cut = self.saving
             saving = cut is not None and not cut.durable and ordinal in cut.markets
             if market.settled and ordinal not in self.unsaved and not saving:
                 self._evict(market)
         self.visiting.clear()
+        self.loose.found.clear()
 
     def cut(self) -> Cut:
         """Everything that changed since the last cut, to be saved; one cut at a time."""
         assert self.saving is None
         self.loose.cut()
-        self.saving = Cut(self.unsaved, self.merged, self.loose.saving)
+        self.saving = Cut(self.unsaved, self.merged, self.loose.saving, self.loose.saving_index)
         self.unsaved, self.merged = {}, []
         return self.saving
 
@@ -193,7 +202,7 @@ class BookMemory:
         if not cut.durable:
             cut.sealed_through, cut.kept, cut.durable = 2**63, {}, True
         if not cut.markets:
-            left = self.loose.leave_some(4 * count_max)  # a quarter of the work that a market is
+            left = self.loose.leave_some(8 * count_max)  # an eighth of the work that a market is
             if left:
                 return left
             self.saving = None
@@ -226,6 +235,7 @@ class BookMemory:
     def superseded(self) -> frozenset[int]:
         """Ordinals of the markets whose records on disk, if any, no longer count."""
         saving = [] if self.saving is None else self.saving.merged
-        loose = (seq for seq, _ in (*self.loose.saving.values(), *self.loose.fresh.values()))
         in_memory = (market.ordinal for market in self.markets.values())
-        return frozenset((*in_memory, *loose, *self.merged, *saving))
+        return frozenset(
+            (*in_memory, *self.loose.saving.values(), *self.loose.fresh.values(), *self.merged, *saving)
+        )

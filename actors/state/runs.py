@@ -15,17 +15,24 @@ from msgspec.structs import astuple
 from ...protocol.messages import Prediction, Receipt, TradeOutcome
 from .book import Book
 from .delivery import Deliveries, Delivery
+from .id_index import fingerprints
 from .market import Market, Ticket, loose_score
 
 __all__ = ["take_outcomes", "take_predictions"]
 
 
 def take_outcomes(
-    book: Book, items: Sequence[Any], start: int, out: Deliveries, receipts: list[Any], latest_ns: int
+    book: Book,
+    items: Sequence[Any],
+    start: int,
+    out: Deliveries,
+    receipts: list[Any],
+    latest_ns: int,
+    numbers: Sequence[int] | None = None,
 ) -> int:
     """Take in trade outcomes of known models from ``items[start]`` on, as long as nothing is known of their
     predictions and none is dated after ``latest_ns``; returns how many. Each settles by itself, as in
-    ``Book.apply``."""
+    ``Book.apply``. ``numbers``: the fingerprints of the prediction ids of all ``items``, where somebody has them."""
     known, loose, saving, models = book.by_prediction, book.loose.fresh, book.loose.saving, book.controls
     first_seq = seq = book.seq
     told: dict[str, list[Any]] = {}
@@ -43,7 +50,7 @@ def take_outcomes(
         ):
             break
         seq += 1
-        loose[prediction_id] = (seq, outcome)
+        loose[prediction_id] = seq
         row = loose_score(seq, predicted, actual, resolved_at, pnl, confidence)
         events = told.get(model_id)
         if events is None:
@@ -56,7 +63,15 @@ def take_outcomes(
     for model_id, events in told.items():
         out[model_id].seq = events[-1].row_id  # the row of an outcome without a prediction has its number
     book.seq = seq
-    return seq - first_seq
+    taken = seq - first_seq
+    if taken:
+        end = start + taken
+        if numbers is None:
+            some: Sequence[int] = fingerprints([outcome.prediction_id for outcome in items[start:end]])
+        else:
+            some = numbers if taken == len(numbers) else numbers[start:end]
+        book.loose.index.extend(some, range(first_seq + 1, seq + 1))
+    return taken
 
 
 def take_predictions(

@@ -68,7 +68,8 @@ def everything(learner: Learner) -> dict[str, Any]:
         del statistics[name]
     return {
         "models": {m: encode(ref.cell.actor.state.to_record()) for m, ref in engine.roster.refs.items()},
-        "markets": encode(sorted(router.book.all_markets(), key=lambda market: market.ordinal)),
+        "markets": encode(sorted(router.book.markets.values(), key=lambda market: market.ordinal)),
+        "loose": {**router.book.loose.saving, **router.book.loose.fresh},
         "journal": last[0],
         "statistics": statistics,
         "dead_letters": learner.dead_letters(),

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from handicapper.actors import Learner
 from handicapper.actors.persister import Checkpoint
 from handicapper.actors.records import encode
+from handicapper.actors.runtime.cell import Ping
 from handicapper.actors.state import model_state
 from handicapper.actors.state.model_state import ModelRecord
 from handicapper.config import Limits, Persistence, Settings, Supervision
@@ -124,6 +125,11 @@ def put(learner: Learner, table: bytes, key: bytes, value: bytes) -> None:
     store = learner._engine.store
     with store._env.begin(write=True) as txn:
         txn.put(key, value, db=store._tables[table])
+
+
+def turn_over(learner: Learner) -> None:
+    """The router's turn is over: an input is answered before that."""
+    learner._engine.router.ask(Ping(), timeout=DEADLINE_SECONDS)
 
 
 def take_over(learner: Learner) -> None:

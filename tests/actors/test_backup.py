@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from handicapper.actors import Learner, backup_state, copying, verify_state
-from handicapper.actors.records import encode, seal
+from handicapper.actors.records import SCHEMA_VERSION, encode, seal
 from handicapper.actors.store import Store
 from handicapper.protocol.errors import (
     BackupFailedError,
@@ -378,15 +378,17 @@ def test_directory_written_by_a_later_release_is_refused(learner: Learner, tmp_p
     ]:
         with store._env.begin(write=True) as txn:
             for key, value in records:
-                txn.put(key, b"\x02" + value[1:], db=store._tables[table])
+                txn.put(key, bytes([SCHEMA_VERSION + 1]) + value[1:], db=store._tables[table])
     store.close()
-    assert seal(b"k", b"v")[0] == 1
+    assert seal(b"k", b"v")[0] == SCHEMA_VERSION
     for attempt in (
         lambda: Learner(tmp_path / "state", small_settings(), accept_loss=True),
         lambda: verify_state(tmp_path / "state"),
         lambda: backup_state(tmp_path / "state", tmp_path / "copy"),
     ):
-        with pytest.raises(HandicapperError, match="holds records of version 2") as refused:
+        with pytest.raises(
+            HandicapperError, match=f"holds records of version {SCHEMA_VERSION + 1}"
+        ) as refused:
             attempt()
         assert refused.value.code == "STATE_SCHEMA"
     assert names(tmp_path) == ["state"]

@@ -66,7 +66,8 @@ def weight_of(learner: Learner, model_id: str) -> float:
 
 
 def stored(learner: Learner) -> bytes:
-    """The pool's state, as it would be stored."""
+    """The pool's state, as it would be stored, with all that was acknowledged: of a correction that may be earlier."""
+    learner.pool()
     return encode(state_of(learner).to_record())
 
 

@@ -100,7 +100,8 @@ def everything(intake: Intake) -> Any:
         [(model, repr(delivery)) for model, delivery in out.finished()],
         {market.market_id: encode(market) for market in book.all_markets()},
         {prediction_id: market.ordinal for prediction_id, market in book.by_prediction.items()},
-        (list(book.loose.fresh), list(book.loose.saving)),
+        (list(book.loose.fresh.items()), list(book.loose.saving.items())),
+        (book.loose.index.fingerprints, book.loose.index.ordinals),
         (sorted(book.unsaved), book.merged, sorted(book._expiries), book.controls),
         (book.seq, book.pending, book.open_markets, intake.counters),
     )

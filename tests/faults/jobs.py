@@ -120,7 +120,7 @@ def state_of(learner: Learner) -> str:
     records = [ref.cell.actor.state.to_record() for _, ref in sorted(engine.roster.refs.items())]
     pending = sorted(
         (ticket.row_id, prediction_id)
-        for market in book.all_markets()
+        for market in book.markets.values()
         for prediction_id, ticket in market.tickets.items()
         if ticket.row is None
     )

@@ -10,6 +10,7 @@ import lmdb
 import pytest
 
 from handicapper.actors import Learner, verify_state
+from handicapper.actors.records import SCHEMA_VERSION
 from handicapper.protocol.errors import StateDamagedError, StateError, StateSchemaError
 
 from .conftest import ForkServer
@@ -74,7 +75,7 @@ def test_data_file_of_another_program_is_not_taken_for_ours(image: Image, tmp_pa
 
 
 @pytest.mark.parametrize("other_fields", ["kept", "unknown"])
-@pytest.mark.parametrize("schema", [0, 2, 99])
+@pytest.mark.parametrize("schema", [0, SCHEMA_VERSION + 1, 99])
 def test_marker_of_another_schema_is_refused_by_name(
     schema: int, other_fields: str, image: Image, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from handicapper.actors import Learner, snapshot, snapshotter, verify_state
+from handicapper.actors import Learner, snapshotter, verify_state
 from handicapper.actors.archive import Archive, stored_markets
 from handicapper.actors.persister import JournalBatch
 from handicapper.actors.requests import TakeSnapshot
@@ -98,11 +98,11 @@ def test_what_was_written_ahead_for_a_snapshot_that_never_came_is_dropped_when_o
     sealing = Turnstile()
     with Learner(tmp_path / "state") as learner:
         for number in range(20):
-            _outcome(learner, f"t-{number}")
+            _predict(learner, f"k-{number}")
+            learner.resolve_market(MarketResolved(market_id=f"k-{number}", winner="YES", resolved_at=1))
         with monkeypatch.context() as patch:
             patch.setattr(snapshotter, "SEAL_ITEMS", 1)
-            patch.setattr(snapshot, "LOOSE_A_RECORD", 1)
-            patch.setattr(BookSealer, "index_run", writing.before(BookSealer.index_run))
+            patch.setattr(BookSealer, "finish", writing.before(BookSealer.finish))
             patch.setattr(Snapshotter, "_write", sealing.before(Snapshotter._write))
             learner._engine.router.tell(TakeSnapshot())
             # The router is held between sealing and writing: a commit by the persister takes the records along.
@@ -121,9 +121,7 @@ def test_what_was_written_ahead_for_a_snapshot_that_never_came_is_dropped_when_o
     with Learner(tmp_path / "copy") as reopened:
         assert _archived(reopened) == []
         assert reopened.report("m").n == 20
-        assert reopened.record_outcome(
-            prediction_id="t-3", model_id="m", predicted_outcome="YES", actual_outcome="YES", resolved_at=1
-        ).duplicate
+        assert reopened.resolve_market(MarketResolved(market_id="k-3", winner="YES", resolved_at=1)).duplicate
         reopened.snapshot()
         assert len(_archived(reopened)) == 20
     assert verify_state(tmp_path / "copy").ok
@@ -139,7 +137,6 @@ def test_inputs_go_on_between_the_pieces_of_a_snapshot(
 ) -> None:
     """Each piece seals one market; markets that resolve before their piece are saved as they were at the cut."""
     monkeypatch.setattr(snapshotter, "SEAL_ITEMS", 1)
-    monkeypatch.setattr(snapshot, "LOOSE_A_RECORD", 3)
     monkeypatch.setattr(snapshotter, "LEAVE_MARKETS", 1)
     monkeypatch.setattr(snapshotter, "NOTE_NUMBERS", 1)
     with Learner(tmp_path / "state") as learner:

@@ -229,6 +229,35 @@ def test_every_table_holds_something(store: Store) -> None:
     assert list(store.models())
 
 
+def test_opened_directory_is_marked_before_anything_is_written_and_keeps_what_was_copied(
+    golden: Golden,
+) -> None:
+    """The release that wrote it refuses it from then on. Loose outcomes of schema 1 are found where they are, also once
+    one of them got its prediction and the record they share was made anew."""
+    with opened(golden.path) as learner:
+        assert json.loads((golden.path / "handicapper.json").read_bytes())["schema"] == SCHEMA_VERSION
+        held = [each for record in learner._engine.store.loose_outcomes() for each in decode_loose(*record)]
+        outcomes = [each for each in golden.told.inputs if isinstance(each, TradeOutcome)]
+        seqs = [learner.record_outcome(each).seq for each in outcomes]
+        assert {first for first, _ in held} & {*seqs}
+        joined = next(o for o, seq in zip(outcomes, seqs, strict=True) if seq in {first for first, _ in held})
+        learner.record_prediction(
+            Prediction(
+                prediction_id=joined.prediction_id,
+                model_id=joined.model_id,
+                market_id="later",
+                outcome=joined.predicted_outcome,
+                confidence=joined.confidence or 0.5,
+                predicted_at=joined.resolved_at - 1,
+            )
+        )
+        learner.snapshot()
+        assert all(learner.record_outcome(each).duplicate for each in outcomes)
+        assert learner.verify().ok
+    with opened(golden.path) as again:
+        assert all(again.record_outcome(each).duplicate for each in outcomes)
+
+
 def test_journal_goes_on_after_the_snapshot_and_ends_in_the_log(store: Store, golden: Golden) -> None:
     meta = decode_snapshot_meta(b"snapshot", store.meta(b"snapshot") or b"")
     taken_over = [decode_chunk(*record)[0] for record in store.records("journal")]
@@ -272,7 +301,7 @@ def _as_version(path: Path, version: int, tables: dict[str, list[bytes] | None])
 def newer_records(path: Path) -> None:
     """The marker of the release that wrote them is gone: a crash before it was there, or somebody's doing."""
     (path / "handicapper.json").unlink()
-    _as_version(path, 2, {"journal": None, "meta": None})
+    _as_version(path, SCHEMA_VERSION + 1, {"journal": None, "meta": None})
 
 
 def newer_end(path: Path) -> None:
@@ -282,7 +311,7 @@ def newer_end(path: Path) -> None:
     newest = store.last_journal_record()
     store.close()
     assert newest is not None
-    _as_version(path, 3, {"journal": [newest[0]], "meta": [b"snapshot"]})
+    _as_version(path, SCHEMA_VERSION + 1, {"journal": [newest[0]], "meta": [b"snapshot"]})
 
 
 @pytest.mark.parametrize("make_newer", [newer_marker, newer_records, newer_end])

@@ -171,7 +171,7 @@ def write(directory: Path, expected: Path) -> None:
     clock = ManualClock(T0)
     with (
         tempfile.TemporaryDirectory() as place,
-        Learner(Path(place) / "live", settings(), clock=clock) as learner,
+        Learner(Path(place) / "live", settings(), clock=clock, future_inputs=True) as learner,
     ):
         story = Story(learner, clock)
         story.ordinary_days()

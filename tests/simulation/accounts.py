@@ -32,6 +32,7 @@ class Uninterrupted:
         self.states: dict[str, LearnerState] = {}
         self.told: dict[str, int] = {}
         self.entries: list[Entry] = []
+        self.book.loose.recent.begin(1, self.entries)
 
     def take(self, entry: Entry) -> None:
         """Fold the next input."""
@@ -62,6 +63,7 @@ class Uninterrupted:
         for model_id, state in self.states.items():
             assert state_bytes(self.rebuilt(model_id)) == state_bytes(state), f"{model_id} rebuilt differs"
         book, out = Book(), Deliveries()
+        book.loose.recent.begin(1, self.entries)
         for seq, entry in enumerate(self.entries, 1):
             book.apply(entry, seq, out)
         for model_id, delivery in out.finished():

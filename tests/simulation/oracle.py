@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from handicapper.actors.archive import stored_markets
+from handicapper.actors.journaled import journaled_outcomes
 from handicapper.actors.records import decode_chunk, key_number, number_key
 from handicapper.actors.state.book import Book
 from handicapper.actors.state.entries import Entry, GatedPrediction
 from handicapper.actors.state.learners import LearnerState
+from handicapper.actors.state.loose import loose_market, spans_of
 from handicapper.actors.state.model_state import ModelState
 from handicapper.actors.state.pool_row import POOL_ID
 from handicapper.actors.state.views import decide_gate
@@ -231,7 +233,9 @@ class Oracle:
     def _look_at_rows(self, book: Book, store: Any) -> None:
         """Every prediction is in one place, in memory or on disk, and teaches what the slow model says."""
         gone = book.superseded()
-        markets = [*book.all_markets(), *(each for each in stored_markets(store) if each.ordinal not in gone)]
+        loose = journaled_outcomes(store, spans_of(book.loose.seqs(book.by_prediction)))
+        on_disk = (each for each in stored_markets(store) if each.ordinal not in gone)
+        markets = [*book.markets.values(), *map(loose_market, loose), *on_disk]
         found: dict[str, Any] = {}
         for market in markets:
             for pid, ticket in market.tickets.items():

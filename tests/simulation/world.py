@@ -17,10 +17,10 @@ from handicapper.actors import (
     Learner,
     engine,
     journal,
+    loose_records,
     persister,
     prompt,
     restore,
-    snapshot,
     snapshotter,
     store,
     supervisor,
@@ -30,7 +30,7 @@ from handicapper.actors.runtime.clock import ManualClock
 from handicapper.actors.runtime.dead_letters import DeadLetters
 from handicapper.actors.runtime.dispatcher import Dispatcher
 from handicapper.actors.runtime.timers import Timers
-from handicapper.actors.state import model_state, pool_state
+from handicapper.actors.state import id_index, model_state, pool_state
 from handicapper.actors.state.rebuild import rebuild_model
 from handicapper.config import Limits, Persistence, Settings, Supervision
 
@@ -100,6 +100,9 @@ class NoDirectory:
         del given
         return wanted
 
+    def mark_upgraded(self) -> None:
+        """There is no marker."""
+
     def mark_used(self, models_table: str) -> None:
         """There is no marker."""
 
@@ -121,7 +124,7 @@ class World:
         """So many of the next snapshots fail, and the store does not."""
         self._fold_rows = model_state.fold_rows
         self._fold_pool_row = pool_state.fold_row
-        self._make_run = snapshot.build_run
+        self._make_run = id_index.build_run
         self._quantum = random.choice([1, 2, 64])
         self._disk_seconds = 0.0
         self._dispatchers: list[TurnDispatcher] = []
@@ -137,9 +140,10 @@ class World:
             (snapshotter, "CATCH_UP_ITEMS_MAX", random.choice([1, 30])),
             (snapshotter, "NOTE_NUMBERS", random.choice([1, 4, 50])),
             (snapshotter, "LEAVE_MARKETS", random.choice([1, 3, 50])),
-            (snapshot, "LOOSE_A_RECORD", random.choice([1, 2, 5, 64])),
+            (loose_records, "SPANS_A_RECORD", random.choice([1, 2, 5, 64])),
+            (journal, "RECORD_INPUTS_MAX", random.choice([1, 3, 256])),
             (persister, "RUNS_PER_LEVEL", random.choice([2, 3, 8])),
-            (snapshot, "build_run", self._build_run),
+            (id_index, "build_run", self._build_run),
             (model_state, "CHECKPOINT_ROWS", random.choice([2, 5, 64])),
             (model_state, "fold_rows", self._fold),
             (pool_state, "CHECKPOINT_ROWS", random.choice([2, 5, 64])),

@@ -284,7 +284,7 @@ def test_market_brought_back_that_became_pending_again_does_not_leave() -> None:
 
 def test_loose_market_that_merged_while_it_was_saved_is_superseded_until_the_next_save() -> None:
     intake = intake_of(outcome("p1"))
-    ((ordinal, _),) = intake.book.cut().loose.values()
+    (ordinal,) = intake.book.cut().loose.values()
     intake.accept(prediction("p1"))
     intake.book.saved()
     assert ordinal in intake.book.superseded()

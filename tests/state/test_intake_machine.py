@@ -176,7 +176,7 @@ class IntakeMachine(RuleBasedStateMachine):
     def cut(self) -> None:
         cut = self.book.cut()
         stored = {o: (m.settled, encode(m)) for o, m in cut.markets.items()}
-        stored |= {loose[0]: (True, encode(loose_market(loose))) for loose in cut.loose.values()}
+        stored |= {seq: (True, self.loose_body(seq)) for seq in cut.loose.values()}
         rest = (
             self.book.seq,
             list(self.book.rules_history),
@@ -191,7 +191,7 @@ class IntakeMachine(RuleBasedStateMachine):
         cut, stored, rest = self.written
         # Whatever was accepted meanwhile: what is saved is what was there at the cut.
         as_cut = {o: encode(cut.kept.get(o) or m) for o, m in cut.markets.items()}
-        as_cut |= {loose[0]: encode(loose_market(loose)) for loose in cut.loose.values()}
+        as_cut |= {seq: self.loose_body(seq) for seq in cut.loose.values()}
         assert as_cut == {ordinal: body for ordinal, (_, body) in stored.items()}
         for ordinal in cut.merged:
             self.disk.pop(ordinal, None)
@@ -207,7 +207,7 @@ class IntakeMachine(RuleBasedStateMachine):
     @rule(count_max=st.integers(1, 4))
     def leave_some(self, count_max: int) -> None:
         left = self.book.leave_some(count_max)
-        assert left is None or left <= 4 * count_max
+        assert left is None or left <= 8 * count_max
 
     @precondition(lambda self: self.written is not None)
     @rule()
@@ -218,6 +218,11 @@ class IntakeMachine(RuleBasedStateMachine):
     @rule()
     def leave(self) -> None:
         self.book.leave()
+
+    @rule()
+    def durable(self) -> None:
+        """The journal has all there is: memory need not."""
+        self.book.loose.recent.forget_through(self.book.seq)
 
     @rule()
     def restart(self) -> None:
@@ -235,6 +240,7 @@ class IntakeMachine(RuleBasedStateMachine):
         self.written = None
         for number, entry in self.journal:
             if number > seq:
+                self.book.loose.recent.begin(number, [entry])
                 self.bring_back(entry)
                 self.book.apply(entry, number, self.intake.out)
         self.intake.take()
@@ -290,6 +296,9 @@ class IntakeMachine(RuleBasedStateMachine):
             entry = entry.prediction
         pid = entry.prediction_id if isinstance(entry, Prediction | TradeOutcome) else None
         market_id = entry.market_id if isinstance(entry, Prediction | MarketResolved) else None
+        loose = self.book.loose
+        if pid is not None and pid not in self.book.by_prediction and (seq := loose.away(pid)):
+            loose.found[seq] = dict(self.journal)[seq]
         gone = self.merged()
         for ordinal, body in self.disk.items():
             market = decode(body)
@@ -308,11 +317,19 @@ class IntakeMachine(RuleBasedStateMachine):
         """In memory, and on disk where memory has none that is newer."""
         superseded = self.book.superseded()
         on_disk = [decode(body) for ordinal, body in self.disk.items() if ordinal not in superseded]
-        return [*self.book.all_markets(), *on_disk]
+        return [*self.markets_in_memory(), *on_disk]
+
+    def markets_in_memory(self) -> list[Market]:
+        book, entries = self.book, dict(self.journal)
+        loose = [loose_market((seq, entries[seq])) for seq in book.loose.seqs(book.by_prediction)]
+        return [*book.markets.values(), *loose]
+
+    def loose_body(self, seq: int) -> bytes:
+        return encode(loose_market((seq, dict(self.journal)[seq])))
 
     def rows_in_memory(self) -> dict[str, Any]:
         return {
-            pid: ticket.row for market in self.book.all_markets() for pid, ticket in market.tickets.items()
+            pid: ticket.row for market in self.markets_in_memory() for pid, ticket in market.tickets.items()
         }
 
     # ---------------------------------------------------------------- invariants
