@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -74,25 +76,14 @@ class Archive:
         wanted = self._wanted(book, names, market_names, numbers)
         if wanted:
             found = self._store.find_ordinals(list(wanted))
+            markets = _Archived(self._store, {ordinal for each in found.values() for ordinal in each}, read)
+            # In the order of the journal, so that each of its records is taken apart once.
             for number in sorted(found, key=found.__getitem__):
                 try:
-                    self._admit(book, found[number], wanted[number], read)
+                    _admit(book, found[number], wanted[number], markets)
                 except ArchiveDamagedError as error:
                     damaged.update(dict.fromkeys(wanted[number], error))
         return Found(damaged, numbers if aligned else None)
-
-    def _admit(self, book: Book, ordinals: list[int], names: set[str], read: JournalReader) -> None:
-        found = [market for ordinal in ordinals if (market := self._market(ordinal, read)) is not None]
-        for market in found:
-            if market.market_id in book.markets:
-                continue
-            if any(name in market.tickets or name == market.market_id for name in names):
-                book.admit(market)
-        # The index goes on to name loose markets that went into another, but then it names that one too.
-        if ordinals and not found:
-            raise ArchiveDamagedError(
-                ordinals[-1], f"the index says that it has {shown(min(names))}, and it is missing"
-            )
 
     def _wanted(
         self, book: Book, names: Sequence[str], market_names: Sequence[str], numbers: Sequence[int]
@@ -112,32 +103,53 @@ class Archive:
                 wanted.setdefault(numbers[place], set()).add(name)
         return wanted
 
+
+class _Archived:
+    """Some settled markets as they are on disk, read in one go and decoded as they are asked for."""
+
+    def __init__(self, store: Store, ordinals: Iterable[int], read: JournalReader) -> None:
+        self._records = store.archived(ordinals)
+        self._loose: dict[bytes, list[LooseEntry]] = {}
+        self._read = read
+
     def market(self, ordinal: int) -> Market | None:
-        """One settled market; None if it is not on disk any more.
+        """One of them; None if it is not on disk any more.
 
         Raises:
             ArchiveDamagedError: its record cannot be read.
 
         """
-        return self._market(ordinal, JournalReader(self._store))
-
-    def _market(self, ordinal: int, read: JournalReader) -> Market | None:
-        value = self._store.settled_market(ordinal)
-        if value is not None:
+        settled, loose = self._records[ordinal]
+        if settled is not None:
             try:
-                return decode_market(number_key(ordinal), value)
+                return decode_market(number_key(ordinal), settled)
             except DamagedRecordError as error:
                 raise ArchiveDamagedError(ordinal, str(error)) from error
-        record = self._store.loose_outcomes_at(ordinal)
-        if record is None:
+        if loose is None:
             return None
-        for first, held in _loose_entries(*record):
-            if isinstance(held, TradeOutcome):
-                if first == ordinal:
-                    return loose_market((ordinal, held))
-            elif first <= ordinal <= held:
-                return loose_market((ordinal, read.outcome(ordinal)))
-        return None
+        key = loose[0]
+        if key not in self._loose:
+            self._loose[key] = _loose_entries(*loose)
+        held = self._loose[key]
+        first, last = held[bisect_right(held, ordinal, key=itemgetter(0)) - 1] if held else (0, 0)
+        if isinstance(last, TradeOutcome):
+            return loose_market((ordinal, last)) if first == ordinal else None
+        return loose_market((ordinal, self._read.outcome(ordinal))) if first <= ordinal <= last else None
+
+
+def _admit(book: Book, ordinals: list[int], names: set[str], markets: _Archived) -> None:
+    """Admit what is on disk under some ordinals, if it has one of these names."""
+    found = [market for market in map(markets.market, ordinals) if market is not None]
+    for market in found:
+        if market.market_id in book.markets:
+            continue
+        if any(name in market.tickets or name == market.market_id for name in names):
+            book.admit(market)
+    # The index goes on to name loose markets that went into another, but then it names that one too.
+    if ordinals and not found:
+        raise ArchiveDamagedError(
+            ordinals[-1], f"the index says that it has {shown(min(names))}, and it is missing"
+        )
 
 
 def _read_back(

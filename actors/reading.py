@@ -6,15 +6,17 @@ The newest journal records are in the log only (:attr:`StoreReads._tail`); whoev
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from threading import Lock
 from typing import Any, Final
 
+import lmdb
+
 from .log_file import LogFile, Record
 from .read_gate import ReadGate
 from .records import number_key, sealed_body
-from .state.id_index import look_up
+from .state.id_index import look_up_all
 
 __all__ = ["INDEX", "JOURNAL", "LOOSE", "META", "OPEN", "QUARANTINE", "SETTLED", "StoreReads"]
 
@@ -83,10 +85,6 @@ class StoreReads:
         """Every settled market from an ordinal on, in order of arrival."""
         return self._scan(SETTLED, number_key(ordinal))
 
-    def settled_market(self, ordinal: int) -> bytes | None:
-        """One settled market."""
-        return self._get(SETTLED, number_key(ordinal))
-
     def loose_outcomes(self) -> Iterator[tuple[bytes, bytes]]:
         """Every record of loose outcomes, in order of arrival."""
         return self._scan(LOOSE, b"")
@@ -104,13 +102,19 @@ class StoreReads:
                 return tail[bisect_right(tail, wanted, key=itemgetter(0)) - 1]
         return self._last_until(JOURNAL, wanted)
 
+    def archived(self, ordinals: Iterable[int]) -> dict[int, tuple[bytes | None, Record | None]]:
+        """Of each ordinal its settled market, or else the record of loose outcomes that may hold it."""
+        found: dict[int, tuple[bytes | None, Record | None]] = {}
+        with self._gate.reading(), self._env.begin() as txn, txn.cursor(db=self._tables[LOOSE]) as cursor:
+            for ordinal in ordinals:
+                key = number_key(ordinal)
+                settled = txn.get(key, db=self._tables[SETTLED])
+                found[ordinal] = settled, None if settled is not None else _last_until(cursor, key)
+        return found
+
     def _last_until(self, table: bytes, wanted: bytes) -> Record | None:
         with self._gate.reading(), self._env.begin(db=self._tables[table]) as txn, txn.cursor() as cursor:
-            if cursor.set_range(wanted) and cursor.key() == wanted:
-                return wanted, cursor.value()
-            # Behind the last one set_range leaves the cursor nowhere, and the last one is it.
-            found = cursor.prev() if cursor.key() else cursor.last()
-            return (cursor.key(), cursor.value()) if found else None
+            return _last_until(cursor, wanted)
 
     def runs(self) -> list[tuple[bytes, bytes]]:
         """Every run of the id index."""
@@ -134,9 +138,8 @@ class StoreReads:
             txn.cursor() as cursor,
         ):
             for run in cursor.iternext(keys=False):
-                rows = sealed_body(run)
-                for number in numbers:
-                    found[number].extend(look_up(rows, number))
+                for number, ordinal in look_up_all(sealed_body(run), numbers):
+                    found[number].append(ordinal)
         return found
 
     def read_journal(self, seq: int) -> Iterator[Record]:
@@ -216,3 +219,12 @@ class StoreReads:
             if not more:
                 return
             key, skip = batch[-1][0], True
+
+
+def _last_until(cursor: lmdb.Cursor, wanted: bytes) -> Record | None:
+    """The last record whose key does not come after one."""
+    if cursor.set_range(wanted) and cursor.key() == wanted:
+        return wanted, bytes(cursor.value())
+    # Behind the last one set_range leaves the cursor nowhere, and the last one is it.
+    found = cursor.prev() if cursor.key() else cursor.last()
+    return (bytes(cursor.key()), bytes(cursor.value())) if found else None

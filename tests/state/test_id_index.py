@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import exp, sqrt
 from random import Random
+from unittest.mock import patch
 from uuid import UUID
 
 import numpy as np
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handicapper.actors.state import id_index
 from handicapper.actors.state.id_index import (
     PRIME,
     BloomFilter,
     build_run,
     fingerprint,
     look_up,
+    look_up_all,
     merge_runs,
     run_fingerprints,
 )
@@ -104,6 +107,17 @@ def test_run_finds_exactly_the_ordinals_of_a_fingerprint(rows: list[tuple[int, i
     for number in {n for n, _ in rows} | {absent}:
         assert look_up(run, number) == sorted(o for n, o in rows if n == number)
     assert sorted(int(n) for n in run_fingerprints(run)) == sorted(n for n, _ in rows)
+
+
+@pytest.mark.parametrize("rows_a_number", [0, 4_096])
+@given(rows=pairs, wanted=st.lists(numbers, unique=True))
+def test_several_fingerprints_are_found_as_one_after_another(
+    rows_a_number: int, rows: list[tuple[int, int]], wanted: list[int]
+) -> None:
+    """All at once in a copy of the column, and one by one; behind a head of five bytes, as in a record."""
+    with patch.object(id_index, "_ROWS_A_NUMBER", rows_a_number):
+        found = list(look_up_all(memoryview(b"12345" + run_of(rows))[5:], wanted))
+    assert found == [(n, o) for n in wanted for o in sorted(o for m, o in rows if m == n)]
 
 
 @given(st.lists(pairs, min_size=1, max_size=6), st.integers(0, 50))
