@@ -21,7 +21,7 @@ from .runtime.cell import NOT_IDLE
 from .selector import Select
 from .state.learners import public_name
 
-__all__ = ["ModelReply", "event_time", "model_failed", "put_question", "selection_question"]
+__all__ = ["ModelReply", "event_time", "model_failed", "put_question", "put_selection", "selection_question"]
 
 T = TypeVar("T")
 
@@ -80,6 +80,15 @@ def put_question(
         ref.cell.put(Envelope(question, reply))
     else:
         reply.set(answer)
+
+
+def put_selection(engine: Engine, question: Select, reply: Reply[Selection]) -> None:
+    """Ask the models. Their answers go into ``reply``: here and now, if all are idle."""
+    # In a thread of its own the router has better things to do than to ask thousands of models.
+    if engine.driven or not engine.in_routers_turn:
+        engine.scatter.begin(question)
+    else:
+        engine.ask(engine.selector, question, reply)
 
 
 def selection_question(

@@ -60,6 +60,9 @@ class Done:
             raise self._error
         return self._result
 
+    def is_set(self) -> bool:
+        return True
+
     def exception(self) -> BaseException | None:
         return self._error
 
