@@ -43,14 +43,14 @@ class Asked:
         """``Cell.ask_idle`` of each, with its reply or among the busy; written out, which saves a fifth."""
         replies, busy = self.replies, self.busy
         for cell in cells:
-            idle = cell._idle
+            idle, mail = cell._idle, cell._queue
             if not idle.acquire(False):
                 busy.append(len(replies))
                 replies.append(NO_REPLY)
                 continue
             try:
                 actor = cell.actor
-                if cell._attention or cell._queue or actor is None:
+                if cell._attention or mail or actor is None:
                     busy.append(len(replies))
                     reply = NO_REPLY
                 else:
@@ -62,7 +62,7 @@ class Asked:
             finally:
                 cell.handling = None
                 idle.release()
-                if cell._queue or cell._attention:
+                if mail or cell._attention:
                     cell._schedule_if_needed()
             replies.append(reply)
 

@@ -156,10 +156,12 @@ def _params_of_many(session: Taking, msgid: MsgId, params: p.ModelIds, size_byte
 def _draws(session: Taking, params: p.Sample) -> int:
     """How many draws a selection takes, if that is not too many: they are drawn in the loop's thread."""
     service = session.service
-    known = service.backend.model_count()
-    models = known if params.models is None else min(len(params.models), known)
+    models = service.backend.model_count()
     if params.models is not None:
         check_items("models", len(params.models), service.limits.batch_items_max)
+        models = min(len(params.models), models)
+    if params.n == 1:
+        return models
     draws, draws_max = params.n * models, service.limits.draws_max
     if params.n > 1 and draws > draws_max:
         each = max(draws_max // max(models, 1), 1)
