@@ -78,7 +78,7 @@ class Framer:
 
     def may_pass_by(self, data: bytes) -> bool:
         """Whether these bytes, if they are one whole message, need not be fed: nothing waits before them."""
-        return self._start == len(self._data) and len(data) <= self._bytes_max and self.fault is None
+        return self._start == len(self._data) and 0 < len(data) <= self._bytes_max and self.fault is None
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the stream; after a fault they are dropped."""

@@ -252,7 +252,7 @@ class Harness:
     # The client.
 
     def receive(self, data: bytes) -> None:
-        if not self.finished and not self.session.faulty:
+        if not self.finished and not self.session.faulty and not self.session.receive_alone(data):
             self.session.receive(data)
             self.session.turn(0.0)
         self._settle()
