@@ -17,7 +17,14 @@ from .engine import Engine
 from .learning.selection import probability_best
 from .model import AskView
 from .pooling_weights import relative_weights
-from .questions import ModelReply, event_time, model_failed, put_question, selection_question
+from .questions import (
+    ModelReply,
+    event_time,
+    model_failed,
+    put_question,
+    put_selection,
+    selection_question,
+)
 from .runtime.gather import Gathered
 from .selector import AskAll
 from .state import views
@@ -127,15 +134,7 @@ class Asking:
         engine = self._engine
         reply: Reply[Selection] = Reply(engine.selector.cell)
         question = selection_question(engine, reply, n, as_of, models, selection_id, seed, mode, timeout)
-
-        def ask() -> None:
-            # In a thread of its own the router has better things to do than to ask thousands of models.
-            if engine.driven or not engine.in_routers_turn:
-                engine.scatter.begin(question)
-            else:
-                engine.ask(engine.selector, question, reply)
-
-        engine.after_inputs(ask, reply)
+        engine.after_inputs(partial(put_selection, engine, question, reply), reply)
         return reply
 
     def models(

@@ -21,7 +21,7 @@ from .runtime.cell import NOT_IDLE
 from .selector import Select
 from .state.learners import public_name
 
-__all__ = ["ModelReply", "event_time", "model_failed", "put_question", "selection_question"]
+__all__ = ["ModelReply", "event_time", "model_failed", "put_question", "put_selection", "selection_question"]
 
 T = TypeVar("T")
 
@@ -82,6 +82,15 @@ def put_question(
         reply.set(answer)
 
 
+def put_selection(engine: Engine, question: Select, reply: Reply[Selection]) -> None:
+    """Ask the models. Their answers go into ``reply``: here and now, if all are idle."""
+    # In a thread of its own the router has better things to do than to ask thousands of models.
+    if engine.driven or not engine.in_routers_turn:
+        engine.scatter.begin(question)
+    else:
+        engine.ask(engine.selector, question, reply)
+
+
 def selection_question(
     engine: Engine,
     reply: Reply[Selection],
@@ -102,12 +111,11 @@ def selection_question(
     sampling = engine.settings.thompson_sampling
     if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= DRAWS_MAX:
         raise InvalidValueError("n", n, f"a whole number from 1 to {DRAWS_MAX}")
-    whole_seed = isinstance(seed, int) and not isinstance(seed, bool)
-    if seed is not None and not (whole_seed and 0 <= seed < 2**64):
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**64):
         raise InvalidValueError("seed", seed, "a whole number from 0 to 18446744073709551615")
     mode = check_mode("mode", mode) or sampling.mode
     selection_id = os.urandom(16).hex() if selection_id is None else check_id("selection_id", selection_id)
-    if isinstance(models, str) or not isinstance(models, Iterable | None):
+    if models is not None and (isinstance(models, str) or not isinstance(models, Iterable)):
         raise InvalidValueError("models", models, "several model ids, such as a list of them")
     return Select(
         selection_id=selection_id,

@@ -18,7 +18,6 @@ from .learning.draws import (
     Seeds,
     Streams,
     beta_draws,
-    draw_key,
     few_beta_draws,
     later_seeds,
     mixture_draw,
@@ -86,11 +85,6 @@ class Question(NamedTuple):
     mode: SelectionMode
     deadline: float
     """By the monotonic clock."""
-
-    @classmethod
-    def of(cls, selection_id: str, seed: int, n: int, mode: SelectionMode, deadline: float) -> Question:
-        """The same, keyed."""
-        return cls(draw_key(seed, selection_id), n, mode, deadline)
 
 
 def ranked(

@@ -10,6 +10,7 @@ What is drawn of the answers of a selection, and in which order that puts the mo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -18,13 +19,13 @@ from pykka._envelope import Envelope
 
 from ..protocol.messages import Selection, SelectionMode
 from ..protocol.wording import shown
-from .learning.draws import stream_of
+from .learning.draws import draw_key, stream_of
 from .model import AskView
 from .ranking import Lineup, Question, ranked
 from .roster import Roster
 from .runtime.actor import PooledActor
 from .runtime.dispatcher import Dispatcher
-from .runtime.everyone import NO_REPLY, Asked, ask_all
+from .runtime.everyone import NO_REPLY, Asked, ask_busy, ask_idle
 from .runtime.future import LeanFuture
 from .runtime.gather import Gathered
 from .runtime.timers import TimerHandle, Timers
@@ -75,25 +76,33 @@ class Scatter:
         if isinstance(message, Select):
             lineup = self._lineup(message.models)
             deadline = monotonic() + message.deadline_seconds
-            question = Question.of(message.selection_id, message.seed, message.n, message.mode, deadline)
-
-            def select(asked: Asked) -> None:
-                message.reply.set(_selection(message, lineup, asked, question))
-
-            self._ask(lineup, AskView(views.arm, message.as_of), deadline, select)
+            key = draw_key(message.seed, message.selection_id)
+            complete = partial(_select, message, lineup, Question(key, message.n, message.mode, deadline))
+            self._ask(lineup, AskView(views.arm, message.as_of), deadline, complete)
         elif isinstance(message, AskAll):
             lineup = self._lineup(None)
-
-            def gather(asked: Asked) -> None:
-                message.reply.set(_gathered(lineup.names, asked))
-
             deadline = monotonic() + message.deadline_seconds
-            self._ask(lineup, AskView(message.view, message.as_of), deadline, gather)
+            complete = partial(_answer, message, lineup.names)
+            self._ask(lineup, AskView(message.view, message.as_of), deadline, complete)
         else:
             raise TypeError(f"the selector cannot handle {shown(message)}")
 
     def _ask(
         self, lineup: Lineup, question: AskView, deadline: float, complete: Callable[[Asked], object]
+    ) -> None:
+        asked = ask_idle(lineup.cells, question, deadline)
+        if asked.busy:
+            self._ask_busy(lineup, question, asked, deadline, complete)
+        else:  # as most end
+            complete(asked)
+
+    def _ask_busy(
+        self,
+        lineup: Lineup,
+        question: AskView,
+        asked: Asked,
+        deadline: float,
+        complete: Callable[[Asked], object],
     ) -> None:
         handle: list[TimerHandle] = []
 
@@ -102,8 +111,8 @@ class Scatter:
                 timer.cancel()
             complete(asked)
 
-        gather = ask_all(self._dispatcher, lineup.cells, question, done, deadline)
-        # Most end here. One that ends just now finds no timer to cancel; it expires to no effect.
+        gather = ask_busy(self._dispatcher, lineup.cells, question, asked, done)
+        # One that ends just now finds no timer to cancel; it expires to no effect.
         if gather is not None:
             handle.append(self._timers.call_after(deadline - monotonic(), gather.expire))
 
@@ -152,6 +161,10 @@ class SelectorActor(PooledActor):
                 envelope.reply_to.set_exception((type(error), error, error.__traceback__))
 
 
+def _answer(message: AskAll, names: list[str], asked: Asked) -> None:
+    message.reply.set(_gathered(names, asked))
+
+
 def _gathered(names: list[str], asked: Asked) -> Gathered[str, Any]:
     replies, errors = asked.replies, asked.errors
     values = {name: reply for name, reply in zip(names, replies, strict=False) if reply is not NO_REPLY}
@@ -159,7 +172,11 @@ def _gathered(names: list[str], asked: Asked) -> Gathered[str, Any]:
     return Gathered(values, raised, tuple(n for n in names if n not in values and n not in raised))
 
 
-def _selection(message: Select, lineup: Lineup, asked: Asked, question: Question) -> Selection:
+def _select(message: Select, lineup: Lineup, question: Question, asked: Asked) -> None:
+    message.reply.set(_selection(message, lineup, question, asked))
+
+
+def _selection(message: Select, lineup: Lineup, question: Question, asked: Asked) -> Selection:
     """Draw for every model that answered and is eligible; rank them, name the others."""
     names, arms = lineup.names, asked.replies
     missing, ineligible = lineup.unreachable, []
@@ -177,7 +194,7 @@ def _selection(message: Select, lineup: Lineup, asked: Asked, question: Question
         seed=message.seed,
         as_of=message.as_of,
         ranked=samples,
-        missing=tuple(sorted(missing)),
+        missing=tuple(sorted(missing)) if missing else (),
         ineligible=tuple(ineligible),
         mode=mode,
     )

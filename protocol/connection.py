@@ -32,6 +32,7 @@ __all__ = [
     "encode_request",
     "encode_response",
     "msgid_of_head",
+    "plain_call_of",
     "result_decoder",
 ]
 
@@ -89,6 +90,11 @@ def call_of(raw: bytes) -> tuple[int | None, str, Raw]:
         BadCall: it is neither.
 
     """
+    return plain_call_of(raw) or _call_slowly(raw)
+
+
+def plain_call_of(raw: bytes) -> tuple[int | None, str, Raw] | None:
+    """The same of a message in the form that nearly all have; None for another, or if it is not one whole message."""
     try:
         if raw[0] == 0x94:
             kind, msgid, method, params = _decode_request(raw)
@@ -100,7 +106,7 @@ def call_of(raw: bytes) -> tuple[int | None, str, Raw]:
                 return None, method, params
     except DECODE_ERRORS:
         pass
-    return _call_slowly(raw)
+    return None
 
 
 def _call_slowly(raw: bytes) -> Call:

@@ -76,6 +76,10 @@ class Framer:
         """Bytes fed and not given out."""
         return len(self._data) - self._start
 
+    def may_pass_by(self, data: bytes) -> bool:
+        """Whether these bytes, if they are one whole message, need not be fed: nothing waits before them."""
+        return self._start == len(self._data) and 0 < len(data) <= self._bytes_max and self.fault is None
+
     def feed(self, data: bytes) -> None:
         """Take bytes from the stream; after a fault they are dropped."""
         if self.fault is not None or not data:

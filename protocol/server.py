@@ -233,10 +233,13 @@ class Edge(asyncio.Protocol):
         session = self.session
         if session.faulty or self._finishing:
             return
-        session.receive(data)
-        if not self._turn_due:
+        if self._turn_due:
+            session.receive(data)
+            return
+        if not session.receive_alone(data):
+            session.receive(data)
             session.turn(self._server.now())
-            self._server.service.flush()
+        self._server.service.flush()
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still read."""

@@ -1,7 +1,8 @@
 # A single variate, on C's numbers; gamma.py alone says what is done.
 
 cimport cython
-from handicapper.actors.learning cimport splitmix
+from libc cimport math
+from handicapper.actors.learning cimport normal, splitmix
 
 cdef double CELL, _THIRD, _SQUEEZE, _SHAPE_MAX
 cdef unsigned long long _LEFT_OVER

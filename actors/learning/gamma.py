@@ -14,15 +14,14 @@ Source: Marsaglia & Tsang (2000), *A simple method for generating gamma variable
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import log, sqrt
+import math
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import cython_special, ndtri
+from scipy.special import ndtri
 
-from . import splitmix
+from . import normal, splitmix
 from .splitmix import CELL, Floats, Words, constant, uniforms_of, words
 
 __all__ = ["ATTEMPTS_MAX", "FEW", "gamma_variate", "gamma_variates"]
@@ -38,7 +37,6 @@ _SHAPE_MAX = 1e9
 _CLEAR = 1e-6
 """Sides of the inequality that are further apart are in the same order whatever library has the logarithms, for shapes
 up to ``_SHAPE_MAX``."""
-_quantile_of_normal: Callable[[float], float] = cython_special.ndtri
 
 _N_THIRD, _N_ONE, _N_NINE, _N_SQUEEZE, _N_REST = map(constant, (_THIRD, 1.0, 9.0, _SQUEEZE, _LEFT_OVER - 1.0))
 _N_LEFT_OVER = np.array(_LEFT_OVER - 1, dtype=np.uint64)
@@ -56,10 +54,10 @@ def gamma_variate(seed: int, shape: float) -> float:
     if not 1.0 <= shape <= _SHAPE_MAX:
         return 0.0
     d = shape - _THIRD
-    c = 1.0 / sqrt(9.0 * d)
+    c = 1.0 / math.sqrt(9.0 * d)
     for attempt in range(ATTEMPTS_MAX):
         drawn = splitmix.word(seed, 2 * attempt)
-        x = _quantile_of_normal(((drawn >> 11) | 1) * CELL)
+        x = normal.quantile(((drawn >> 11) | 1) * CELL)
         v = c * x + 1.0
         v = v * v * v
         square = x * x
@@ -67,7 +65,9 @@ def gamma_variate(seed: int, shape: float) -> float:
             return d * v
         if v > 0.0:
             u = ((splitmix.word(seed, 2 * attempt + 1) >> 11) | 1) * CELL
-            margin = 0.5 * square + d * (1.0 - v + log(v)) - log((drawn % _LEFT_OVER + u) / _LEFT_OVER)
+            margin = (
+                0.5 * square + d * (1.0 - v + math.log(v)) - math.log((drawn % _LEFT_OVER + u) / _LEFT_OVER)
+            )
             if margin > _CLEAR:
                 return d * v
             if margin > -_CLEAR:

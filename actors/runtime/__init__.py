@@ -24,7 +24,7 @@ from .actor import PooledActor, ping
 from .clock import Clock, ManualClock, SystemClock
 from .dead_letters import DeadLetter, DeadLetters
 from .dispatcher import Dispatcher
-from .everyone import NO_REPLY, Asked, ask_all
+from .everyone import NO_REPLY, Asked, ask_all, ask_busy, ask_idle
 from .failure import Failure, FailureHandler
 from .future import LeanFuture
 from .gather import Gather, Gathered, scatter, scatter_gather
@@ -55,6 +55,8 @@ __all__ = [
     "TimerHandle",
     "Timers",
     "ask_all",
+    "ask_busy",
+    "ask_idle",
     "ping",
     "scatter",
     "scatter_gather",

@@ -19,7 +19,7 @@ from .cell import NOT_IDLE, Cell
 from .dispatcher import Dispatcher
 from .gather import Gather, Gathered, Slot
 
-__all__ = ["NO_REPLY", "Asked", "ask_all"]
+__all__ = ["NO_REPLY", "Asked", "ask_all", "ask_busy", "ask_idle"]
 
 NO_REPLY: Final = NOT_IDLE
 """In place of a reply: none came in time, or the actor raised instead."""
@@ -43,14 +43,14 @@ class Asked:
         """``Cell.ask_idle`` of each, with its reply or among the busy; written out, which saves a fifth."""
         replies, busy = self.replies, self.busy
         for cell in cells:
-            idle = cell._idle
+            idle, mail = cell._idle, cell._queue
             if not idle.acquire(False):
                 busy.append(len(replies))
                 replies.append(NO_REPLY)
                 continue
             try:
                 actor = cell.actor
-                if cell._attention or cell._queue or actor is None:
+                if cell._attention or mail or actor is None:
                     busy.append(len(replies))
                     reply = NO_REPLY
                 else:
@@ -62,7 +62,7 @@ class Asked:
             finally:
                 cell.handling = None
                 idle.release()
-                if cell._queue or cell._attention:
+                if mail or cell._attention:
                     cell._schedule_if_needed()
             replies.append(reply)
 
@@ -85,14 +85,36 @@ def ask_all(
     Once it is ``deadline`` (monotonic) nobody else is asked. Returns the gather of those that were busy, which
     the caller expires at the deadline; None if it is over. For actors run by a dispatcher that may be helped.
     """
-    asked = Asked()
-    for start in range(0, len(cells), CELLS_A_LOOK):
-        if monotonic() >= deadline:
-            break
-        asked.ask_idle(cells[start : start + CELLS_A_LOOK], message)
+    asked = ask_idle(cells, message, deadline)
     if not asked.busy:
         on_complete(asked)
         return None
+    return ask_busy(dispatcher, cells, message, asked, on_complete)
+
+
+def ask_idle(cells: Sequence[Cell], message: Any, deadline: float = math.inf) -> Asked:
+    """The first half of :func:`ask_all`: what the idle say, and who is busy, whom nobody has asked yet."""
+    asked = Asked([], {}, [])  # sooner made than by default
+    count = len(cells)
+    if count <= CELLS_A_LOOK:
+        if monotonic() < deadline:
+            asked.ask_idle(cells, message)
+        return asked
+    for start in range(0, count, CELLS_A_LOOK):
+        if monotonic() >= deadline:
+            break
+        asked.ask_idle(cells[start : start + CELLS_A_LOOK], message)
+    return asked
+
+
+def ask_busy(
+    dispatcher: Dispatcher,
+    cells: Sequence[Cell],
+    message: Any,
+    asked: Asked,
+    on_complete: Callable[[Asked], object],
+) -> Gather[int, Any] | None:
+    """The second half: letters to the busy, whose answers complete ``asked``."""
 
     def complete(gathered: Gathered[int, Any]) -> None:
         asked.complete(gathered)

@@ -31,6 +31,10 @@ class Pending(Protocol):
         """The result, or what went wrong is raised."""
         ...
 
+    def is_set(self) -> bool:
+        """Whether there is a result, or something went wrong."""
+        ...
+
     def exception(self) -> BaseException | None:
         """What went wrong, None if nothing did (yet)."""
         ...

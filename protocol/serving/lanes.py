@@ -53,6 +53,10 @@ class Lanes:
     def __init__(self) -> None:
         self._lanes: dict[str, deque[Place]] = {}
 
+    def waits(self, method: str) -> bool:
+        """Whether anything that asks the same is not answered yet."""
+        return bool(self._lanes.get(method))
+
     def place(self, method: str) -> Place:
         """The last place among those who ask the same."""
         lane = self._lanes.get(method)

@@ -19,7 +19,7 @@ from ..limits import PROTOCOL_VERSION
 from ..messages import DaemonStatistics, HelloReply, Subscription
 from ..methods import METHODS, TOPICS
 from ..validation import check_path
-from .backend import Pending
+from .backend import Backend, Pending
 from .groups import ControlSlot, outcome_of
 from .runs import QuestionRun, Run
 
@@ -103,15 +103,14 @@ def _room(session: Taking) -> None:
 def _when_done(session: Taking, msgid: MsgId, method: str, params: object, pending: Pending) -> None:
     """Answer once it is done; in this turn if it is already, as it is when nobody had to be waited for, because
     waking the loop would take longer than most questions do."""
+    if pending.is_set() and not session.lanes.waits(method):
+        _say(session, msgid, method, params, pending)
+        return
     service, asking, here = session.service, True, get_ident()
     place = session.lanes.place(method)
 
     def say() -> None:
-        result, error = outcome_of(pending)
-        if error is not None:
-            session.answer_error(msgid, error, method, params)
-        else:
-            session.answer(msgid, result)
+        _say(session, msgid, method, params, pending)
         session.leave(1)
 
     def done(_: Pending) -> None:
@@ -123,6 +122,15 @@ def _when_done(session: Taking, msgid: MsgId, method: str, params: object, pendi
     session.enter(None, 1)
     pending.add_done_callback(done)
     asking = False
+
+
+def _say(session: Taking, msgid: MsgId, method: str, params: object, pending: Pending) -> None:
+    """Answer with what is done."""
+    result, error = outcome_of(pending)
+    if error is not None:
+        session.answer_error(msgid, error, method, params)
+    else:
+        session.answer(msgid, result)
 
 
 def _params_of(session: Taking, msgid: MsgId, params: p.ModelAsOf, _size_bytes: int) -> None:
@@ -148,10 +156,12 @@ def _params_of_many(session: Taking, msgid: MsgId, params: p.ModelIds, size_byte
 def _draws(session: Taking, params: p.Sample) -> int:
     """How many draws a selection takes, if that is not too many: they are drawn in the loop's thread."""
     service = session.service
-    known = service.backend.model_count()
-    models = known if params.models is None else min(len(params.models), known)
+    models = service.backend.model_count()
     if params.models is not None:
         check_items("models", len(params.models), service.limits.batch_items_max)
+        models = min(len(params.models), models)
+    if params.n == 1:
+        return models
     draws, draws_max = params.n * models, service.limits.draws_max
     if params.n > 1 and draws > draws_max:
         each = max(draws_max // max(models, 1), 1)
@@ -160,9 +170,8 @@ def _draws(session: Taking, params: p.Sample) -> int:
     return max(draws, models)
 
 
-def _sampling(session: Taking, params: p.Sample) -> Callable[[], Pending]:
-    return partial(
-        session.service.backend.thompson_sample_nowait,
+def _ask_sample(backend: Backend, params: p.Sample) -> Pending:
+    return backend.thompson_sample_nowait(
         params.n,
         as_of=params.as_of,
         models=params.models,
@@ -175,7 +184,7 @@ def _sampling(session: Taking, params: p.Sample) -> Callable[[], Pending]:
 def _sample(session: Taking, msgid: MsgId, params: p.Sample, _size_bytes: int) -> None:
     _room(session)
     session.charge(SELECTION_UNITS + _draws(session, params) // DRAWS_A_UNIT)
-    _when_done(session, msgid, "thompson_sample", params, _sampling(session, params)())
+    _when_done(session, msgid, "thompson_sample", params, _ask_sample(session.service.backend, params))
 
 
 def _sample_many(session: Taking, msgid: MsgId, params: p.Samples, size_bytes: int) -> Run:
@@ -190,7 +199,7 @@ def _sample_many(session: Taking, msgid: MsgId, params: p.Samples, size_bytes: i
             "samples", len(samples), f"at most {limits.draws_max} draws in all, not {draws}"
         )
     units = SELECTION_UNITS + draws // DRAWS_A_UNIT // max(len(samples), 1)
-    asks = [_sampling(session, sample) for sample in samples]
+    asks = [partial(_ask_sample, session.service.backend, sample) for sample in samples]
     return QuestionRun(session, msgid, "thompson_sample_batch", asks, units, size_bytes)
 
 

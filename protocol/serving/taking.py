@@ -86,10 +86,14 @@ class Taking(Outgoing):
 
     def _handle(self, raw: bytes) -> None:
         try:
-            msgid, name, params = call_of(raw)
+            call = call_of(raw)
         except BadCall as bad:
             self._bad(bad)
             return
+        self._handle_call(raw, call)
+
+    def _handle_call(self, raw: bytes, call: tuple[int | None, str, Raw]) -> None:
+        msgid, name, params = call
         service = self.service
         route = service.routes.get(name)
         if not self._goes_on(route):

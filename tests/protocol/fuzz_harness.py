@@ -60,6 +60,9 @@ class Done:
             raise self._error
         return self._result
 
+    def is_set(self) -> bool:
+        return True
+
     def exception(self) -> BaseException | None:
         return self._error
 
@@ -249,7 +252,7 @@ class Harness:
     # The client.
 
     def receive(self, data: bytes) -> None:
-        if not self.finished and not self.session.faulty:
+        if not self.finished and not self.session.faulty and not self.session.receive_alone(data):
             self.session.receive(data)
             self.session.turn(0.0)
         self._settle()

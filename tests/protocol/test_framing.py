@@ -96,3 +96,21 @@ def test_bytes_that_were_given_out_are_not_kept():
         assert len(framer.next_messages(10)) == 1
         assert framer.waiting_bytes == 0
         assert len(framer._data) < 3_000
+
+
+def test_a_message_may_pass_by_unless_something_waits_before_it() -> None:
+    framer = Framer(message_bytes_max=10)
+    ping = b"\x93\x02\xa4ping\xc0"
+    assert framer.may_pass_by(ping)
+    assert not framer.may_pass_by(b"\xc0" * 11)
+    assert not framer.may_pass_by(b"")
+    framer.feed(ping[:3])
+    assert not framer.may_pass_by(ping)
+    framer.feed(ping[3:])
+    assert not framer.may_pass_by(ping)
+    assert framer.next_messages(10) == [ping]
+    assert framer.may_pass_by(ping)
+    framer.feed(b"\xc1")
+    assert framer.next_messages(10) == []
+    assert framer.fault is not None
+    assert not framer.may_pass_by(ping)
