@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 from typing import Final
 
 from msgspec import Raw
 
 from ..protocol.errors import StateDamagedError
 from ..protocol.messages import TradeOutcome
+from .log_file import Record
 from .records import DamagedRecordError, decode_chunk, decode_entry, key_number, number_key, split_chunk
 from .state.loose import Loose, Spans
 from .store import Store
@@ -80,7 +82,9 @@ def journaled_outcomes(store: Store, spans: Spans) -> Iterator[Loose]:
 
     """
     place, expected = 0, spans[0][0] if spans else 0
-    for key, value in store.read_journal(expected) if spans else ():
+    for key, value, following in _with_following(store.read_journal(expected) if spans else ()):
+        if following <= number_key(expected):
+            continue  # nothing that is wanted is in it, and whether it is whole is not asked
         try:
             first, _, entries = decode_chunk(key, value)
         except DamagedRecordError as error:
@@ -98,3 +102,9 @@ def journaled_outcomes(store: Store, spans: Spans) -> Iterator[Loose]:
                 expected = spans[place][0]
     if spans:
         raise ArchiveDamagedError(expected, "it is missing", "journal")
+
+
+def _with_following(records: Iterable[Record]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Each record, and the key of the one after it; of the last one a key behind all."""
+    for (key, value), (following, _) in pairwise(chain(records, [(b"\xff" * 9, b"")])):
+        yield key, value, following
