@@ -22,6 +22,8 @@ class Away(NamedTuple):
     """Markets that are newer in memory than on disk."""
     loose: Spans
     """Loose outcomes, of any model, that memory knows by number only."""
+    archived: bool = True
+    """Whether anything of it is in the archive."""
 
 
 def archived_histories(
@@ -35,10 +37,11 @@ def archived_histories(
 
     """
     found: dict[str, list[HistoryItem]] = {model_id: [] for model_id in away}
-    pooled = found.get(POOL_ID)
-    for market in stored:
+    wanted = {model_id: tickets for model_id, tickets in found.items() if away[model_id].archived}
+    pooled = wanted.get(POOL_ID)
+    for market in stored if wanted else ():
         for ticket in market.tickets.values():
-            tickets = found.get(ticket.model_id)
+            tickets = wanted.get(ticket.model_id)
             if tickets is not None and market.ordinal not in away[ticket.model_id].superseded:
                 tickets.append(ticket)
         if pooled is not None and market.ordinal not in away[POOL_ID].superseded:

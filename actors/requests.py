@@ -93,6 +93,8 @@ class History(Struct, frozen=True):
     tickets: list[HistoryItem]
     loose: Spans
     """Loose outcomes of all models in memory, for which there is no ticket: they are to be read from the journal."""
+    archived: bool
+    """Whether the archive counts: not after its snapshot was damaged, until the next one replaces all of it."""
     controls: list[Any]
     rules_history: list[Any]
     told_seq: int

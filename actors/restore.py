@@ -114,8 +114,13 @@ def restore(
                 f"the snapshot is damaged ({error.table}: {error.reason}) and the journal no longer reaches back to "
                 "the first input; restore the directory from a backup"
             ) from error
-        quarantined[:] = [(error.table, error.key, error.reason)]
-    return _restore(store, filter_mib, limits, accept_loss, quarantined, True, up_to_seq)
+        table, key, reason = error.table, error.key, error.reason
+    quarantined[:] = [] if table == "journal" else [(table, key, reason)]
+    restored = _restore(store, filter_mib, limits, accept_loss, quarantined, True, up_to_seq)
+    if table == "journal" and all(item[:2] != (table, key) for item in quarantined):
+        # What is damaged in the journal the second reading finds too; else it is the archive that is wrong about it.
+        quarantined.append(("loose_outcomes", key, f"journal record {key_number(key)}: {reason}"))
+    return restored
 
 
 def _restore(
@@ -282,8 +287,8 @@ def _rebuild(store: Store, restored: Restored, stale: list[str]) -> None:
     """Rebuild models from their history; from the whole journal, all markets are in memory."""
     book = restored.book
     loose = spans_of(book.loose.seqs(book.by_prediction))
-    stored = () if restored.from_journal else stored_markets(store)
-    archived = archived_histories(store, stored, dict.fromkeys(stale, Away(book.superseded(), loose)))
+    away = Away(book.superseded(), loose, archived=not restored.from_journal)
+    archived = archived_histories(store, stored_markets(store), dict.fromkeys(stale, away))
     for model_id in stale:
         poison: list[str] = []
         restored.states[model_id] = rebuild_model(

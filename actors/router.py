@@ -348,6 +348,7 @@ class RouterActor(PooledActor):
             # Copies: the book goes on changing its own while the supervisor folds these.
             tickets=[copy(ticket) for ticket in model_history(model_id, markets)],
             loose=spans_of(seq for seq in seqs if seq <= durable_seq),
+            archived=not self.snapshots.replaces_all,
             controls=list(book.controls.get(model_id, ())),
             rules_history=list(book.rules_history),
             told_seq=self.told_seq.get(model_id, 0),

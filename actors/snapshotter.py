@@ -97,7 +97,8 @@ class Snapshotter:
         self._book = restored.book
         self._archive = restored.archive
         self._told_seq = restored.told_seq
-        self._replaces_all = restored.from_journal
+        self.replaces_all = restored.from_journal
+        """Memory holds everything, and what is stored is of a snapshot that was damaged."""
         self._roster = roster
         self._persister = persister
         self._dispatcher = dispatcher
@@ -180,8 +181,8 @@ class Snapshotter:
             for reply in replies:
                 reply.set(SnapshotReceipt(seq=self.seq, models=0, markets=0, bytes=0, seconds=0.0))
             return
-        sealer = BookSealer(book, book.cut(), self._told_seq, None if self._replaces_all else self.seq)
-        sealer.write.replaces_all = self._replaces_all
+        sealer = BookSealer(book, book.cut(), self._told_seq, None if self.replaces_all else self.seq)
+        sealer.write.replaces_all = self.replaces_all
         failed = self._roster.failed
         asked = sorted(model for model in self.unsaved_models if model not in failed)
         self.unsaved_models.difference_update(asked)
@@ -259,7 +260,7 @@ class Snapshotter:
             self._done(message.error)
             return
         sealer = taking.sealer
-        self._replaces_all = False
+        self.replaces_all = False
         self.seq = taking.seq
         taking.receipt = SnapshotReceipt(
             seq=taking.seq,

@@ -157,7 +157,10 @@ class SupervisorActor(PooledActor):
         try:
             for restart in restarts:
                 histories[restart.model_id] = self._ask_history(restart.model_id)
-            away = {model: Away(history.ordinals, history.loose) for model, history in histories.items()}
+            away = {
+                model: Away(history.ordinals, history.loose, history.archived)
+                for model, history in histories.items()
+            }
             archived = archived_histories(self._store, stored_markets(self._store), away)
         except Exception as error:  # noqa: BLE001  # without its history there is no model to go on with
             for restart in restarts:
