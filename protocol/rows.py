@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import astuple
+from msgspec.structs import astuple, fields
 
 from .connection import MsgId
 from .decoding import DECODE_ERRORS
 from .framing import Chunk
 from .messages import Prediction, TradeOutcome
-from .params import OutcomeParams, PredictionParams, array_form, strict_form
+from .params import OutcomeParams, PredictionParams, array_form
 from .values import ID_BYTES_MAX, LABEL_BYTES_MAX, MONEY_DIGITS_MAX, TIME_NS_MAX, TIME_NS_MIN
 
 __all__ = ["PlainRequests", "plain_messages", "plain_requests"]
@@ -116,6 +116,20 @@ class PlainRequests(NamedTuple):
     messages: list[Any]
 
 
+def _plain_form(params: type[Struct], row: Any) -> type[Struct]:
+    """Params with the bounds of a row, refusing fields they do not know."""
+    types = zip(fields(params), get_args(row), strict=True)
+    return msgspec.defstruct(
+        f"{params.__name__}Plain",
+        [
+            (field.name, kind) if field.required else (field.name, kind, field.default)
+            for field, kind in types
+        ],
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
 class _Method:
     """Decodes requests of one method."""
 
@@ -129,8 +143,9 @@ class _Method:
         self._rows: Any = list[row]
         self._whole_array = 0x90 + len(params.__struct_fields__)
         self._decode_rows = decoder(row)
-        self._decode_arrays = decoder(strict_form(array_form(params)))
-        self._decode_maps = decoder(strict_form(params))
+        plain = _plain_form(params, row)
+        self._decode_arrays = decoder(array_form(plain))
+        self._decode_maps = decoder(plain)
 
     def decode(self, data: bytes, params_head: int) -> tuple[list[int], list[Any]]:
         """(msgids, rows) of requests whose params all have the form that begins with such a byte.
@@ -144,7 +159,7 @@ class _Method:
             rows = [row for _, _, _, row in requests]
         else:
             requests = (self._decode_arrays if 0x90 <= params_head <= 0x9F else self._decode_maps)(data)
-            rows = self.rows_of([params for _, _, _, params in requests])
+            rows = [astuple(params) for _, _, _, params in requests]
         return [msgid for _, msgid, _, _ in requests], rows
 
     def rows_of(self, params: Sequence[Any]) -> list[Any]:
