@@ -21,21 +21,32 @@ from .wire import DEADLINE_SECONDS, Address, Wire
 class Daemon:
     """``handicapper serve`` on a unix socket and on a TCP port of its choice."""
 
-    def __init__(self, directory: Path, settings: str = "", options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: str = "",
+        options: tuple[str, ...] = (),
+        module: str = "handicapper.bin",
+        environment: dict[str, str] | None = None,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._log = directory / "stderr"
         config = directory / "settings.toml"
         config.write_text(settings)
         # fmt: off
         command = [
-            sys.executable, "-m", "handicapper.bin", "serve", "--state", str(directory / "state"),
+            sys.executable, "-m", module, "serve", "--state", str(directory / "state"),
             "--unix", str(directory / "socket"), "--tcp", "127.0.0.1:0", "--config", str(config),
             "--log-format", "json", *options,
         ]
         # fmt: on
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=os.environ | (environment or {}),
             )
         try:
             self.ready: dict[str, Any] = json.loads(self._line())
@@ -117,9 +128,11 @@ class Daemon:
 
 
 @contextmanager
-def serving(directory: Path, settings: str = "", options: tuple[str, ...] = ()) -> Iterator[Daemon]:
+def serving(
+    directory: Path, settings: str = "", options: tuple[str, ...] = (), **how: Any
+) -> Iterator[Daemon]:
     """A daemon that, whatever it goes through, leaves in the end as if nothing had been."""
-    daemon = Daemon(directory, settings, options)
+    daemon = Daemon(directory, settings, options, **how)
     try:
         yield daemon
         assert daemon.alive(), daemon.log()[-5000:]

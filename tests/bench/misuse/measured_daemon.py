@@ -1,0 +1,62 @@
+"""``handicapper serve`` with every turn of its event loop measured, by the processor time of the loop's thread: what
+else the machine does, and who waits for whom, is not in it.
+
+SIGUSR1 has it write, to the file that ``MISUSE_TURNS`` names, the longest turn of each kind since the last time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from handicapper.bin.cli import main
+from handicapper.bin.daemon.turns import Turns
+from handicapper.protocol.server import Edge, Server
+from handicapper.protocol.serving.service import Service
+
+TURNS: dict[str, tuple[type, str]] = {
+    "read": (Edge, "data_received"),
+    "turn": (Edge, "_turn"),
+    "answers": (Service, "drain"),
+    "sweep": (Server, "_sweep"),
+    "actors": (Turns, "_run"),
+}
+"""Whatever takes long on the loop is done in one of these; the actors' are up to 64 turns of one each."""
+
+longest: dict[str, float] = {}
+
+
+def _measured(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def measured(*arguments: Any) -> Any:
+        began = time.thread_time()
+        try:
+            return function(*arguments)
+        finally:
+            took = time.thread_time() - began
+            if took > longest.get(name, 0.0):
+                longest[name] = took
+
+    return measured
+
+
+def _write(*_: object) -> None:
+    path = Path(os.environ["MISUSE_TURNS"])
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(longest))
+    longest.clear()
+    new.replace(path)
+
+
+if __name__ == "__main__":
+    for name, (owner, method) in TURNS.items():
+        setattr(owner, method, _measured(name, getattr(owner, method)))
+    signal.signal(signal.SIGUSR1, _write)
+    sys.exit(main())
