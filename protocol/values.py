@@ -67,6 +67,8 @@ ID_BYTES_MAX: Final = 256
 LABEL_BYTES_MAX: Final = 64
 TEXT_BYTES_MAX: Final = 1024
 METADATA_BYTES_MAX: Final = 4096
+PAIR_BYTES_MIN: Final = 2
+"""Of a key and its value, in MessagePack."""
 PAYOUT_LABELS_MAX: Final = 256
 MONEY_DIGITS_MAX: Final = 18
 """Digits before and after the point; within these, products and sums of money stay exact."""
@@ -195,7 +197,10 @@ def _text(field: str, value: object, bytes_max: int, expected: str) -> str:
         size = len(value.encode())
     except UnicodeEncodeError:
         raise InvalidValueError(field, value, expected) from None
-    if size > bytes_max or any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
+    if size > bytes_max:
+        raise InvalidValueError(field, value, expected)
+    # What is printable has none of them, and tells so at once; the other way round there are odd spaces.
+    if not value.isprintable() and any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
         raise InvalidValueError(field, value, expected)
     return value
 
@@ -247,6 +252,10 @@ def check_metadata(field: str, value: object) -> dict[str, Any]:
     """Return a copy in plain types, at most 4096 bytes when encoded."""
     if not isinstance(value, Mapping):
         raise InvalidValueError(field, value, METADATA_EXPECTED)
+    least = len(value) * PAIR_BYTES_MIN
+    if least > METADATA_BYTES_MAX:  # told without looking at each: a message has room for 100,000
+        expected = f"at most {METADATA_BYTES_MAX} bytes when encoded, not {least} or more"
+        raise InvalidValueError(field, value, expected)
     for key, item in value.items():
         if not isinstance(key, str):
             raise InvalidValueError(f"key of {field}", key, "a string")

@@ -10,8 +10,9 @@ from typing import Final, Protocol
 
 __all__ = ["Turns"]
 
-TURNS_MAX: Final = 64
-"""Turns between two looks at the sockets."""
+TURNS_MAX: Final = 16
+"""Turns between two looks at the sockets: a report of a model takes a third of a millisecond, and each of a thousand
+models may have one to make."""
 
 
 class _Driven(Protocol):

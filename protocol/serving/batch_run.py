@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec import Raw
+
+from ..connection import encode
 from ..decoding import check_items
 from ..errors import HandicapperError
 from ..many import checked_messages
@@ -58,6 +61,8 @@ class BatchRun(Slot):
         self._next = 0
         self._under_way = 0
         self._results: list[Any] = [None] * len(self._raws)
+        self._told: dict[int, Raw] = {}
+        """The errors among them as they travel: encoded with their piece, for all together would be one long turn."""
         self._size_bytes = size_bytes
         session.enter(self, 1, size_bytes)
 
@@ -71,7 +76,7 @@ class BatchRun(Slot):
             if isinstance(item, Exception):
                 forget_value(item)
                 self._session.charge(1)
-                self._results[index] = item
+                self._finished(index, item)
             else:
                 piece.indices.append(index)
                 piece.items.append(item)
@@ -128,7 +133,7 @@ class BatchRun(Slot):
         again = _Piece(piece.order, [], [], piece.tries + 1)
         answers = [error] * len(piece.items) if error else results
         for index, item, result in zip(piece.indices, piece.items, answers, strict=True):
-            self._results[index] = result
+            self._finished(index, result)
             if self._msgid is None and self._session.held.waits_for(result, piece.tries):
                 again.indices.append(index)
                 again.items.append(item)
@@ -138,6 +143,11 @@ class BatchRun(Slot):
         self._under_way -= 1
         if not self._under_way and self._next == len(self._raws):
             self._session.settle(self)
+
+    def _finished(self, index: int, result: Any) -> None:
+        self._results[index] = result
+        if self._msgid is not None and isinstance(result, Exception):
+            self._told[index] = Raw(encode(result))
 
     def emit(self) -> None:
         """Answer it as a whole."""
@@ -152,11 +162,12 @@ class BatchRun(Slot):
         if refused:
             index, error = refused[0]
             session.log_items_refused(method, len(refused), error, self._raws[index])
+        told: Any = tuple(sorted(self._told.items()))
         if self._signals:
             decisions = tuple(None if isinstance(result, Exception) else result for result in results)
-            session.answer(self._msgid, SignalBatch(decisions=decisions, errors=refused))
+            session.answer(self._msgid, SignalBatch(decisions=decisions, errors=told))
         else:
-            session.answer(self._msgid, self._batch_result(refused))
+            session.answer(self._msgid, self._batch_result(told))
         session.leave(1, self._size_bytes)
 
     def _refused(self, raw: Any) -> Any:

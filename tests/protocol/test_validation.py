@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -305,3 +306,28 @@ def test_time_in_seconds_is_told_how_to_become_nanoseconds() -> None:
     refused, which is what time.time() gives."""
     with pytest.raises(InvalidValueError, match="multiply seconds by 1000000000"):
         check_time("at", 1_700_000_000.5)
+
+
+def test_metadata_of_too_many_pairs_is_refused_without_looking_at_each() -> None:
+    class Unlooked(dict[str, int]):
+        def items(self) -> Any:
+            raise AssertionError("looked at")
+
+    with pytest.raises(InvalidValueError, match="at most 4096 bytes when encoded, not 4098 or more"):
+        check_prediction(prediction(metadata=Unlooked({f"{n}": 0 for n in range(2_049)})))
+
+
+@given(st.text(min_size=1, max_size=6))
+@example("\u00a0")
+@example("a\x7f")
+@example("\x85")
+@example("\u2028")
+def test_an_outcome_may_be_any_text_without_control_characters(label: str) -> None:
+    right = not any(unicodedata.category(c) in ("Cc", "Cs") for c in label)
+    try:
+        checked = check_prediction(prediction(outcome=label))
+    except InvalidValueError:
+        assert not right
+    else:
+        assert right
+        assert checked.outcome == label
