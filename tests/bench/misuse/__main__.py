@@ -25,6 +25,7 @@ KINDS = ("ping", "record")
 MIB = 2**20
 ROUNDS = 3
 SECONDS = 1.0
+SETTLE_SECONDS = 0.3
 SETTINGS = """
 [online_learning.server]
 partial_message_timeout_secs = 2.0
@@ -116,6 +117,11 @@ def measuring(directory: Path) -> Iterator[tuple[Daemon, OtherClients, Turns]]:
 
 
 def one_round(daemon: Daemon, others: OtherClients, turns: Turns, attack: Attack, seconds: float) -> Round:
+    # What the attack before left behind is not this one's.
+    eventually(
+        lambda: daemon.statistics()["server"]["connections"] <= len(KINDS) + 1, "the attack before gone"
+    )
+    time.sleep(SETTLE_SECONDS)
     others.take()
     time.sleep(seconds)
     calm = others.take()
@@ -130,8 +136,8 @@ def one_round(daemon: Daemon, others: OtherClients, turns: Turns, attack: Attack
 
 
 HEADER = (
-    "| attack | ping ms: p50 / p99 / longest | recording ms: p50 / p99 / longest | longest turn ms | RSS MiB |\n"
-    "|---|---|---|---|---|"
+    "| attack | ping ms: p50 / p99 / longest | recording ms: p50 / p99 / longest "
+    "| longest turn, collection ms | RSS MiB |\n|---|---|---|---|---|"
 )
 
 
@@ -146,9 +152,15 @@ def row(name: str, rounds: Sequence[dict[str, Waits]], turns: str = "", peak: st
 def attacked_row(name: str, rounds: Sequence[Round]) -> str:
     kinds = {kind for found in rounds for kind in found.turns}
     turns = {kind: median(found.turns.get(kind, 0.0) for found in rounds) for kind in kinds}
+    collected = max((turns.pop(kind) for kind in kinds if kind.startswith("gc")), default=0.0)
     kind = max(turns, key=turns.__getitem__)
     peak = max(found.peak_mib for found in rounds)
-    return row(name, [found.attacked for found in rounds], f"{turns[kind]:.1f} ({kind})", f"{peak:.0f}")
+    return row(
+        name,
+        [found.attacked for found in rounds],
+        f"{turns[kind]:.1f} ({kind}), {collected:.1f}",
+        f"{peak:.0f}",
+    )
 
 
 def measure(names: Sequence[str], rounds: int, seconds: float, directory: Path) -> dict[str, list[Round]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,8 @@ MODELS = 1_000
 FLOOD = 200_000
 MIB = 2**20
 BATCH_ITEMS = 16_384
+UNREAD_SECONDS = 1.0
+"""How long a client that does not read stays."""
 
 Attack = Callable[[Daemon], None]
 
@@ -60,6 +63,7 @@ def _unread(method: str, params: Any = None, count: int = 20_000) -> Attack:
     def attack(daemon: Daemon) -> None:
         with daemon.connect(receive_buffer_bytes=4096) as wire:
             wire.send_until_blocked(data)
+            time.sleep(UNREAD_SECONDS)
 
     return attack
 

@@ -6,6 +6,7 @@ SIGUSR1 has it write, to the file that ``MISUSE_TURNS`` names, the longest turn 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ TURNS: dict[str, tuple[type, str]] = {
 """Whatever takes long on the loop is done in one of these; the actors' are up to 64 turns of one each."""
 
 longest: dict[str, float] = {}
+began: dict[str, float] = {}
 
 
 def _measured(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,6 +49,16 @@ def _measured(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return measured
 
 
+def _collected(phase: str, information: dict[str, int]) -> None:
+    """Collections are part of the turns they fall into, and are told beside them: what they look through is not what
+    the turn was for."""
+    name = f"gc {information['generation']}"
+    if phase == "start":
+        began[name] = time.thread_time()
+    else:
+        longest[name] = max(longest.get(name, 0.0), time.thread_time() - began[name])
+
+
 def _write(*_: object) -> None:
     path = Path(os.environ["MISUSE_TURNS"])
     new = path.with_suffix(".new")
@@ -58,5 +70,6 @@ def _write(*_: object) -> None:
 if __name__ == "__main__":
     for name, (owner, method) in TURNS.items():
         setattr(owner, method, _measured(name, getattr(owner, method)))
+    gc.callbacks.append(_collected)
     signal.signal(signal.SIGUSR1, _write)
     sys.exit(main())
