@@ -115,10 +115,11 @@ ATTACKS: dict[str, Attack] = {
     "batch of 16,384 old outcomes": _calls(10, "record_outcome_batch", [[list(outcome().values())] * BATCH_ITEMS]),
     "batch of 16,384 bad items": _calls(3, "record_outcome_batch", [[{"model_id": n} for n in range(BATCH_ITEMS)]]),
     "16,000 params": _calls(10, "get_adaptive_params_batch", [[model(n) for n in range(16_000)]]),
-    "combine, 16,384 × 2": _calls(3, "combine", {"predictions": _forecasts(BATCH_ITEMS, 2)}),
+    "combine, 16,384 forecasts, refused": _calls(3, "combine", {"predictions": _forecasts(BATCH_ITEMS, 2)}),
+    "combine, 10,000 × 3": _calls(3, "combine", {"predictions": _forecasts(10_000, 3)}),
     "combine, 1,000 × 32": _calls(20, "combine", {"predictions": _forecasts(1_000, 32)}),
-    "combine, 32 × 1,024": _calls(
-        20, "combine", {"predictions": _forecasts(32, 32), "outcomes": [f"o{n}" for n in range(1_024)]}
+    "combine, 128 × 256": _calls(
+        20, "combine", {"predictions": _forecasts(128, 128), "outcomes": [f"o{n}" for n in range(256)]}
     ),
     "a selection of 20,000 draws": _calls(20, "thompson_sample", {"n": 20}),
     "a selection of 1,000 models": _calls(100, "thompson_sample", {}),
