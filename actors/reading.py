@@ -11,8 +11,6 @@ from operator import itemgetter
 from threading import Lock
 from typing import Any, Final
 
-import lmdb
-
 from .log_file import LogFile, Record
 from .read_gate import ReadGate
 from .records import number_key, sealed_body
@@ -221,10 +219,10 @@ class StoreReads:
             key, skip = batch[-1][0], True
 
 
-def _last_until(cursor: lmdb.Cursor, wanted: bytes) -> Record | None:
-    """The last record whose key does not come after one."""
+def _last_until(cursor: Any, wanted: bytes) -> Record | None:
+    """The last record whose key does not come after one; with a cursor of the store's."""
     if cursor.set_range(wanted) and cursor.key() == wanted:
-        return wanted, bytes(cursor.value())
+        return wanted, cursor.value()
     # Behind the last one set_range leaves the cursor nowhere, and the last one is it.
     found = cursor.prev() if cursor.key() else cursor.last()
-    return (bytes(cursor.key()), bytes(cursor.value())) if found else None
+    return (cursor.key(), cursor.value()) if found else None
