@@ -1,4 +1,5 @@
-"""What the book has in memory: markets with something pending, and those settled since the last snapshot.
+"""What the book has in memory: markets with something pending, and those settled since the last snapshot; of loose
+outcomes (:mod:`.loose`) their numbers.
 
 Older ones are on disk. Whoever decides brings those an input mentions back (:meth:`BookMemory.admit`); a snapshot
 saves what changed (:meth:`BookMemory.cut`), after which what is settled leaves memory, piece by piece.
