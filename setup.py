@@ -17,6 +17,7 @@ from setuptools import Extension, setup
 ROOT = Path(__file__).parent
 BUILD = ROOT / "build"
 COMPILED = (
+    "actors/at_once.py",
     "actors/learning/changepoint.py",
     "actors/learning/draws.py",
     "actors/learning/gamma.py",

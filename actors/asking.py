@@ -104,12 +104,15 @@ class Asking:
 
         """
         engine = self._engine
-        reply: Reply[Selection] = Reply(engine.selector.cell)
-        question = selection_question(engine, reply, n, as_of, models, selection_id, seed, mode, timeout)
+        question = selection_question(engine, n, as_of, models, selection_id, seed, mode, timeout)
         engine.check_open()
         engine.settle(TIMEOUT_SECONDS)
-        engine.scatter.begin(question)
-        return reply.get(question.deadline_seconds + TIMEOUT_SECONDS)
+        selection = engine.scatter.at_once(question)
+        if selection is None:
+            reply: Reply[Selection] = Reply(engine.selector.cell)
+            engine.scatter.begin(replace(question, reply=reply))
+            selection = reply.get(question.deadline_seconds + TIMEOUT_SECONDS)
+        return selection
 
     def thompson_sample_nowait(
         self,
@@ -133,9 +136,32 @@ class Asking:
         """
         engine = self._engine
         reply: Reply[Selection] = Reply(engine.selector.cell)
-        question = selection_question(engine, reply, n, as_of, models, selection_id, seed, mode, timeout)
+        question = selection_question(engine, n, as_of, models, selection_id, seed, mode, timeout)
         engine.after_inputs(partial(put_selection, engine, question, reply), reply)
         return reply
+
+    def thompson_sample_at_once(
+        self,
+        n: int = 1,
+        *,
+        as_of: int | datetime | None = None,
+        models: Iterable[str] | None = None,
+        selection_id: str | None = None,
+        seed: int | None = None,
+        mode: SelectionMode | None = None,
+    ) -> Selection | None:
+        """The same where nobody has to be waited for, as in most plain selections among few models; None where
+        :meth:`thompson_sample_nowait` is to be called instead. For callers to whom every microsecond counts.
+
+        Raises:
+            InvalidValueError: an argument is wrong.
+            ClosedError: the learner is closed.
+
+        """
+        engine = self._engine
+        question = selection_question(engine, n, as_of, models, selection_id, seed, mode, None)
+        engine.check_open()
+        return engine.scatter.at_once(question) if engine.models_know else None
 
     def models(
         self, *, as_of: int | datetime | None = None, timeout: float = TIMEOUT_SECONDS

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import pykka
+from msgspec.structs import replace
 from pykka._envelope import Envelope
 
 from ..protocol.errors import HandicapperError, InvalidValueError, ModelFailedError
@@ -84,6 +85,7 @@ def put_question(
 
 def put_selection(engine: Engine, question: Select, reply: Reply[Selection]) -> None:
     """Ask the models. Their answers go into ``reply``: here and now, if all are idle."""
+    question = replace(question, reply=reply)
     # In a thread of its own the router has better things to do than to ask thousands of models.
     if engine.driven or not engine.in_routers_turn:
         engine.scatter.begin(question)
@@ -93,7 +95,6 @@ def put_selection(engine: Engine, question: Select, reply: Reply[Selection]) -> 
 
 def selection_question(
     engine: Engine,
-    reply: Reply[Selection],
     n: int,
     as_of: int | datetime | None,
     models: Iterable[str] | None,
@@ -125,5 +126,4 @@ def selection_question(
         as_of=event_time(engine, as_of),
         deadline_seconds=sampling.gather_deadline_ms / 1000 if timeout is None else timeout,
         models=None if models is None else tuple(check_id("model_id", model) for model in models),
-        reply=reply,
     )

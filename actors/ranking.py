@@ -6,9 +6,10 @@ the same whoever makes them, and one by one they take ten times as long.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from .learning.draws import (
     mixture_draws,
     stream_seeds,
     streams_of,
+    words_of,
 )
 from .learning.gamma import FEW
 from .learning.mixture import Mixture
@@ -44,10 +46,14 @@ Arm: TypeAlias = tuple[float, float, bool | Mixture]
 """What :func:`.state.views.arm` answers of an eligible model."""
 
 
+Seat: TypeAlias = tuple[str, int, int, Cell, Callable[[bool], bool], Callable[[], None], "deque[Any]"]
+"""(name, the two words of its stream, cell, the cell's lock taken and let go, its mail)."""
+
+
 class Lineup:
     """Models to be asked, in the order of their names."""
 
-    __slots__ = ("_words", "cells", "names", "streams", "unreachable")
+    __slots__ = ("_seats", "_words", "cells", "names", "streams", "unreachable")
 
     def __init__(
         self, names: list[str], cells: list[Cell], streams: list[bytes], unreachable: list[str]
@@ -58,6 +64,7 @@ class Lineup:
         self.unreachable = unreachable
         """Models that cannot be asked: given up, or never seen."""
         self._words: Streams | None = None
+        self._seats: list[Seat] | None = None
 
     @property
     def words(self) -> Streams:
@@ -65,6 +72,16 @@ class Lineup:
         if self._words is None:
             self._words = streams_of(self.streams)
         return self._words
+
+    @property
+    def seats(self) -> list[Seat]:
+        """Each model with what asking it and a single draw take."""
+        if self._seats is None:
+            self._seats = [
+                (name, *words_of(stream), cell, cell._idle.acquire, cell._idle.release, cell._queue)
+                for name, stream, cell in zip(self.names, self.streams, self.cells, strict=True)
+            ]
+        return self._seats
 
     def only(self, places: list[int]) -> Lineup:
         """The models in these places."""

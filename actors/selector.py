@@ -19,7 +19,9 @@ from pykka._envelope import Envelope
 
 from ..protocol.messages import Selection, SelectionMode
 from ..protocol.wording import shown
+from .at_once import ranked_at_once
 from .learning.draws import draw_key, stream_of
+from .learning.gamma import FEW
 from .model import AskView
 from .ranking import Lineup, Question, ranked
 from .roster import Roster
@@ -47,7 +49,8 @@ class Select(Struct, frozen=True):
     deadline_seconds: float
     models: tuple[str, ...] | None
     """Only these; None: all."""
-    reply: LeanFuture[Selection]
+    reply: LeanFuture[Selection] | None = None
+    """Where the selection goes, if it is not asked for at once."""
 
 
 class AskAll(Struct, frozen=True):
@@ -70,6 +73,27 @@ class Scatter:
         self._everyone = (0, 0, 0), Lineup([], [], [], [])
         """How many models there were, and how many had been given up and brought back, when it was made; and all that
         work. The first only grows, and the second shrinks only when the third grows."""
+
+    def at_once(self, question: Select) -> Selection | None:
+        """The selection, if it is a plain one of few models which are all idle, as most are: in half of the time.
+        Else None, and it is to be begun."""
+        if question.n != 1 or question.mode != "thompson" or question.deadline_seconds <= 0.0:
+            return None
+        lineup = self._lineup(question.models)
+        if len(lineup.names) > FEW:
+            return None
+        key = draw_key(question.seed, question.selection_id)
+        found = ranked_at_once(lineup, question.as_of, key)
+        if found is None:
+            return None
+        return Selection(
+            selection_id=question.selection_id,
+            seed=question.seed,
+            as_of=question.as_of,
+            ranked=found[0],
+            missing=tuple(lineup.unreachable),
+            ineligible=tuple(found[1]),
+        )
 
     def begin(self, message: Any) -> None:
         """Begin to ask; the last answer completes it: here and now, if all models are idle."""
@@ -173,6 +197,7 @@ def _gathered(names: list[str], asked: Asked) -> Gathered[str, Any]:
 
 
 def _select(message: Select, lineup: Lineup, question: Question, asked: Asked) -> None:
+    assert message.reply is not None
     message.reply.set(_selection(message, lineup, question, asked))
 
 

@@ -94,11 +94,11 @@ class Sending:
 
         """
         self.check_open()
-        message, cell = AfterInputs(then, reply), self.router.cell
-        if cell.at_rest or (self.in_routers_turn and not self._untold):
+        message = AfterInputs(then, reply)
+        if self.models_know:
             message.run()
         else:
-            cell.put(Envelope(message, reply))
+            self.router.cell.put(Envelope(message, reply))
 
     def in_turn(self, then: Callable[[], object], reply: Reply[Any]) -> None:
         """The same for what looks into the book: always in the router's turn; here and now if it called this.
@@ -144,6 +144,11 @@ class Sending:
         reply: Reply[None] = Reply(cell)
         cell.put_always(Envelope(AfterInputs(reply.set, reply), reply))
         reply.get(timeout)
+
+    @property
+    def models_know(self) -> bool:
+        """Whether the models were told of every input that this thread sent before."""
+        return self.router.cell.at_rest or (self.in_routers_turn and not self._untold)
 
     @property
     def _untold(self) -> bool:

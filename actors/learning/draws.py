@@ -49,6 +49,7 @@ from .splitmix import CELL, Floats, Words, advanced, constant, uniforms_of, word
 __all__ = [
     "Seeds",
     "Streams",
+    "beta_draw",
     "beta_draws",
     "draw_key",
     "few_beta_draws",
@@ -58,6 +59,7 @@ __all__ = [
     "stream_of",
     "stream_seeds",
     "streams_of",
+    "words_of",
 ]
 
 Streams: TypeAlias = Words
@@ -67,7 +69,7 @@ Seeds: TypeAlias = Words
 
 _DIGEST_BYTES = 16
 _WORD = np.dtype("<u8")
-_words_of = Struct("<2Q").unpack
+_two_words = Struct("<2Q").unpack
 _DRAW_WORDS = np.uint64(32)
 _EXPONENT_WORD = 30
 _PICK_WORD = 31
@@ -106,6 +108,15 @@ def streams_of(streams: Iterable[bytes]) -> Streams:
     """
     pairs = np.frombuffer(b"".join(streams), dtype=_WORD).reshape(-1, 2)
     return np.ascontiguousarray(pairs.T, dtype=np.uint64)
+
+
+def words_of(stream: bytes) -> tuple[int, int]:
+    """The two words of a key or a stream.
+
+    >>> [hex(word) for word in words_of(stream_of("elo"))]
+    ['0x395f48f0749e5dc0', '0xa5a365f749109491']
+    """
+    return _two_words(stream)
 
 
 def stream_seeds(key: bytes, streams: Streams) -> Seeds:
@@ -182,7 +193,7 @@ def mixture_draw(key: bytes, stream: bytes, mixture: Mixture) -> float:
     >>> round(mixture_draw(draw_key(7, "s-1"), stream_of("glicko"), ChangePointFilter().mixture(0)), 6)
     0.198517
     """
-    picked = word(_words_of(stream)[0] ^ _words_of(key)[0], _PICK_WORD)
+    picked = word(words_of(stream)[0] ^ words_of(key)[0], _PICK_WORD)
     alpha, beta = mixture.component(((picked >> 11) | 1) * CELL)
     return few_beta_draws(key, (stream,), (alpha,), (beta,))[0]
 
@@ -196,14 +207,30 @@ def few_beta_draws(
     >>> [round(draw, 6) for draw in few_beta_draws(draw_key(7, "s-1"), streams, [3.0, 1.0], [1.0, 1.0])]
     [0.880698, 0.198517]
     """
-    alpha_key, beta_key = _words_of(key)
+    alpha_key, beta_key = words_of(key)
     draws: list[float] = []
     for stream, alpha, beta in zip(streams, alphas, betas, strict=True):
-        first, second = _words_of(stream)
-        a = gamma.gamma_variate(first ^ alpha_key, alpha)
-        b = gamma.gamma_variate(second ^ beta_key, beta)
-        if not a or not b:
+        first, second = words_of(stream)
+        draw = beta_draw(first ^ alpha_key, second ^ beta_key, alpha, beta)
+        if draw < 0.0:
             seeds = stream_seeds(key, streams_of(streams))
             return beta_draws(seeds, alphas, betas, 1)[:, 0].tolist()
-        draws.append(a / (a + b))
+        draws.append(draw)
     return draws
+
+
+def beta_draw(first_seed: int, second_seed: int, alpha: float, beta: float) -> float:
+    """The first of :func:`beta_draws` for generators begun at these seeds; -1 if that has to say: one out of
+    the ordinary (see :func:`.gamma.gamma_variate`).
+
+    >>> h, k = words_of(stream_of("elo")), words_of(draw_key(7, "s-1"))
+    >>> round(beta_draw(h[0] ^ k[0], h[1] ^ k[1], 3.0, 1.0), 6)
+    0.880698
+    >>> beta_draw(h[0] ^ k[0], h[1] ^ k[1], 0.5, 1.0)
+    -1.0
+    """
+    a = gamma.gamma_variate(first_seed, alpha)
+    b = gamma.gamma_variate(second_seed, beta)
+    if not a or not b:
+        return -1.0
+    return a / (a + b)

@@ -16,6 +16,7 @@ from ..messages import (
     PoolReport,
     PosteriorKind,
     Prediction,
+    Selection,
     SelectionMode,
     Statistics,
     VerifyReport,
@@ -70,6 +71,19 @@ class Backend(Protocol):
         mode: SelectionMode | None = None,
     ) -> Pending:
         """A selection."""
+        ...
+
+    def thompson_sample_at_once(
+        self,
+        n: int = 1,
+        *,
+        as_of: int | None = None,
+        models: Iterable[str] | None = None,
+        selection_id: str | None = None,
+        seed: int | None = None,
+        mode: SelectionMode | None = None,
+    ) -> Selection | None:
+        """The same if it can be had without waiting, in less time; else None."""
         ...
 
     def combine_nowait(

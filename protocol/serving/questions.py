@@ -184,7 +184,20 @@ def _ask_sample(backend: Backend, params: p.Sample) -> Pending:
 def _sample(session: Taking, msgid: MsgId, params: p.Sample, _size_bytes: int) -> None:
     _room(session)
     session.charge(SELECTION_UNITS + _draws(session, params) // DRAWS_A_UNIT)
-    _when_done(session, msgid, "thompson_sample", params, _ask_sample(session.service.backend, params))
+    backend = session.service.backend
+    if not session.lanes.waits("thompson_sample"):
+        selection = backend.thompson_sample_at_once(
+            params.n,
+            as_of=params.as_of,
+            models=params.models,
+            selection_id=params.selection_id,
+            seed=params.seed,
+            mode=params.mode,
+        )
+        if selection is not None:
+            session.answer(msgid, selection)
+            return
+    _when_done(session, msgid, "thompson_sample", params, _ask_sample(backend, params))
 
 
 def _sample_many(session: Taking, msgid: MsgId, params: p.Samples, size_bytes: int) -> Run:

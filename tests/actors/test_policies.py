@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from handicapper.actors import Learner
 from handicapper.actors.calls import Reply
@@ -105,7 +106,7 @@ def test_question_that_raises_in_the_selector_costs_the_others_of_its_batch_noth
             reply: Reply[Any] = Reply(engine.selector.cell)
             engine.ask(
                 engine.selector,
-                selection_question(engine, reply, 1, None, None, "s", seed, None, None),
+                replace(selection_question(engine, 1, None, None, "s", seed, None, None), reply=reply),
                 reply,
             )
             replies.append(reply)

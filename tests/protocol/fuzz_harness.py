@@ -103,6 +103,9 @@ class MemoryBackend:
     def thompson_sample_nowait(self, n: int = 1, **_: Any) -> Done:
         return Done(example(Selection))
 
+    def thompson_sample_at_once(self, n: int = 1, **_: Any) -> Any:
+        return example(Selection) if n == 1 else None
+
     def combine_nowait(
         self, market_id: str | None = None, *, predictions: Iterable[Any] | None = None, **_: Any
     ) -> Done:
