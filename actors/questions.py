@@ -85,6 +85,10 @@ def put_question(
 
 def put_selection(engine: Engine, question: Select, reply: Reply[Selection]) -> None:
     """Ask the models. Their answers go into ``reply``: here and now, if all are idle."""
+    selection = engine.scatter.at_once(question)
+    if selection is not None:
+        reply.set(selection)
+        return
     question = replace(question, reply=reply)
     # In a thread of its own the router has better things to do than to ask thousands of models.
     if engine.driven or not engine.in_routers_turn:

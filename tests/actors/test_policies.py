@@ -80,7 +80,7 @@ def test_selector_that_raises_tells_whoever_asked_and_answers_the_next(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Scatter, "begin", breaking("the selector broke"))
-        for refused in (learner.thompson_sample, learner.models, learner.reports):
+        for refused in (lambda: learner.thompson_sample(2), learner.models, learner.reports):
             with pytest.raises(RuntimeError, match="the selector broke"):
                 refused()
     assert [sample.model_id for sample in learner.thompson_sample().ranked] == ["m"]
