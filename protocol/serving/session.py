@@ -78,7 +78,7 @@ class Session(Taking):
         self._budget = TURN_UNITS
         self._handle_call(data, call)
         self.submit()
-        self.service.touch(self)
+        self.flush()
         return True
 
     def _stuck(self) -> bool:

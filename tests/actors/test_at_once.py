@@ -1,4 +1,5 @@
-"""Selections among few idle models, which go a shorter way: the numbers are those of the long one, and so is all else."""
+"""Selections among few idle models, which go a shorter way: the numbers are those of the long one, and so is
+all else."""
 
 from __future__ import annotations
 

@@ -16,17 +16,19 @@ from .outcomes import T0, outcome_command, outcomes, request_of_array, resp
 from .peers import missing, start_daemon, start_redis
 from .window import MsgpackReplies, RedisReplies, Replies, ask, connect, drive
 
-__all__ = ["BEST", "GATHER", "OURS", "RANKED", "measure_selection"]
+__all__ = ["BEST", "GATHER", "OURS", "PING", "RANKED", "measure_selection"]
 
 OURS = "handicapper thompson_sample, ranked"
+PING = "handicapper ping"
 GATHER = "Redis Lua, posteriors only"
 BEST = "Redis Lua, draws, the best"
 RANKED = "Redis Lua, draws, ranked"
 
 OUTCOMES_PER_MODEL = 5
 AS_OF = T0 + 10**15
-BLOCKS = 7
-"""Blocks of calls, all contestants by turns in each."""
+BLOCKS = 41
+"""Blocks of calls, all contestants by turns in each: short, because a core that sleeps between calls, as it may do for
+seconds, makes each of them three times as long, whoever answers."""
 
 
 @dataclass
@@ -44,12 +46,13 @@ class Question:
 def measure_selection(
     directory: Path, models: int, calls: int, *, environment: Mapping[str, str] | None = None
 ) -> dict[str, list[float]]:
-    """Median seconds of a call in each of ``BLOCKS`` blocks, by contestant; one call at a time, one connection."""
+    """Median seconds of a call in each of ``BLOCKS`` blocks, by contestant; ``calls`` in each, one at a time, one
+    connection."""
     medians: dict[str, list[float]] = {}
     with contextlib.ExitStack() as stack:
         path, _ = stack.enter_context(start_daemon(directory / "daemon", environment=environment))
         ours = stack.enter_context(connect(path))
-        questions = {OURS: _ours(ours, models)}
+        questions = {OURS: _ours(ours, models), PING: _ping(ours)}
         if missing() is None:
             redis = stack.enter_context(start_redis(directory / "redis", "everysec"))
             theirs = stack.enter_context(connect(redis.path))
@@ -65,6 +68,11 @@ def _ours(connection: socket.socket, models: int) -> Question:
     drive(connection, [request_of_array(n, o) for n, o in taught], 256, MsgpackReplies())
     request = call(0, "thompson_sample", [1, AS_OF])
     return Question(connection, request, MsgpackReplies, lambda reply: len(reply[3]["ranked"]), models)
+
+
+def _ping(connection: socket.socket) -> Question:
+    """The least that any call takes."""
+    return Question(connection, call(0, "ping", []), MsgpackReplies, lambda _: 0, 0)
 
 
 def _theirs(

@@ -12,5 +12,5 @@ COUNTS: Final = {1: 2_000, 16: 20_000, 256: 200_000}
 every run has its share of them."""
 SLOW_COUNT: Final = 600
 """Of the naive servers, whatever the depth."""
-CALLS: Final = {10: 400, 1_000: 60}
+CALLS: Final = {10: 100, 1_000: 10}
 """Selections of a block, by the number of models."""
