@@ -19,9 +19,8 @@ from pykka._envelope import Envelope
 
 from ..protocol.messages import Selection, SelectionMode
 from ..protocol.wording import shown
-from .at_once import ranked_at_once
+from .at_once import AT_ONCE_MAX, ranked_at_once
 from .learning.draws import draw_key, stream_of
-from .learning.gamma import FEW
 from .model import AskView
 from .ranking import Lineup, Question, ranked
 from .roster import Roster
@@ -75,12 +74,12 @@ class Scatter:
         work. The first only grows, and the second shrinks only when the third grows."""
 
     def at_once(self, question: Select) -> Selection | None:
-        """The selection, if it is a plain one of few models which are all idle, as most are: in half of the time.
-        Else None, and it is to be begun."""
+        """The selection, if it is a plain one of models which are all idle, as most are: in half of the time. Else
+        None, and it is to be begun."""
         if question.n != 1 or question.mode != "thompson" or question.deadline_seconds <= 0.0:
             return None
         lineup = self._lineup(question.models)
-        if len(lineup.names) > FEW:
+        if len(lineup.names) > AT_ONCE_MAX:
             return None
         key = draw_key(question.seed, question.selection_id)
         found = ranked_at_once(lineup, question.as_of, key)

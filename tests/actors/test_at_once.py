@@ -1,4 +1,4 @@
-"""Selections among few idle models, which go a shorter way: the numbers are those of the long one, and so is
+"""Selections among idle models, which go a shorter way: the numbers are those of the long one, and so is
 all else."""
 
 from __future__ import annotations
@@ -147,10 +147,28 @@ def test_what_is_not_plain_is_left_to_the_long_way(taught: Learner, plain: dict[
     assert taught.thompson_sample_at_once(**plain) is None
 
 
-def test_more_than_a_few_models_are_left_to_the_long_way(taught: Learner) -> None:
-    teach(taught, "one-more", range(5_000, 5_009))
-    assert _idle(taught).thompson_sample_at_once() is None
-    assert taught.thompson_sample_at_once(models=["one-more", "m00"]) is not None
+def test_many_models_are_drawn_for_together(taught: Learner) -> None:
+    """So they are if there are more than a few; some of them are not eligible."""
+    for place in range(FEW):
+        teach(taught, f"n{place:02}", range(5_000 + place * 100, 5_000 + place * 100 + 5))
+    taught.pause("n03")
+    taught.pause("m00")
+    for seed in range(100):
+        arguments: dict[str, Any] = {"as_of": AT, "selection_id": "s", "seed": seed}
+        found = _idle(taught).thompson_sample_at_once(**arguments)
+        assert found is not None
+        assert len(found.ranked) == 2 * FEW - 2
+        assert found.ineligible == ("m00", "n03")
+        with _long_way():
+            assert taught.thompson_sample(**arguments) == found
+
+
+def test_more_than_are_asked_without_a_look_at_the_clock_are_left_to_the_long_way(
+    taught: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selector, "AT_ONCE_MAX", FEW - 1)
+    assert taught.thompson_sample_at_once() is None
+    assert taught.thompson_sample_at_once(models=["m00"]) is not None
 
 
 def test_mixtures_are_left_to_the_long_way(taught: Learner) -> None:
