@@ -1,24 +1,20 @@
-"""The server: an asyncio edge around sessions. One event loop reads and writes all connections."""
+"""The server: it listens, and lets connections in. One event loop reads and writes all of them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
-import struct
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from .connection import encode_error
-from .errors import BusyError, reason_of
 from .limits import WireLimits
-from .log import get_logger
 from .messages import ConfigReply, ServerStatistics
 from .serving.backend import Backend
 from .serving.service import Service
-from .serving.session import Session
+from .serving.socket_edge import SocketEdge
 
 __all__ = ["Server"]
 
@@ -27,12 +23,6 @@ BACKLOG: Final = 1024
 SWEEP_SECONDS: Final = 0.5
 UNREAD_SECONDS: Final = 1.0
 """How long a stop waits for clients that do not read their answers."""
-LINGER_SECONDS: Final = 2.0
-"""How long a connection that was given up is still read (and dropped), so that the client sees the error."""
-WRITE_BUFFER_BYTES_MAX: Final = 256 * 1024
-"""Unread answers beyond which a connection is not read any more."""
-
-_log = get_logger("server")
 
 
 class Server:
@@ -59,7 +49,7 @@ class Server:
         self._loop = loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
         self._listeners: list[asyncio.Server] = []
-        self._edges: set[Edge] = set()
+        self._edges: set[SocketEdge] = set()
         self.service = Service(
             backend,
             limits or WireLimits(),
@@ -95,7 +85,9 @@ class Server:
         if sys.version_info >= (3, 13):
             # Who bound the socket removes it, and only if it is still the one that was bound.
             options["cleanup_socket"] = False
-        listener = await self._loop.create_unix_server(lambda: Edge(self, local=True), sock=sock, **options)
+        listener = await self._loop.create_unix_server(
+            lambda: SocketEdge(self, local=True), sock=sock, **options
+        )
         self._listeners.append(listener)
         return str(sock.getsockname())
 
@@ -109,7 +101,9 @@ class Server:
 
         """
         where: dict[str, Any] = {"sock": sock} if sock is not None else {"host": host, "port": port}
-        listener = await self._loop.create_server(lambda: Edge(self, local=False), backlog=BACKLOG, **where)
+        listener = await self._loop.create_server(
+            lambda: SocketEdge(self, local=False), backlog=BACKLOG, **where
+        )
         self._listeners.append(listener)
         address = listener.sockets[0].getsockname()
         return str(address[0]), int(address[1])
@@ -140,7 +134,7 @@ class Server:
 
     # ---------------------------------------------------------- connections
 
-    def admitted(self, edge: Edge) -> bool:
+    def admitted(self, edge: SocketEdge) -> bool:
         """Whether there is room for one connection more; it is counted then."""
         service = self.service
         if len(self._edges) >= service.limits.connections_max or service.stopping:
@@ -150,7 +144,7 @@ class Server:
         service.counters.connections_total += 1
         return True
 
-    def left(self, edge: Edge) -> bool:
+    def left(self, edge: SocketEdge) -> bool:
         """A connection is gone; returns whether it was one of those admitted."""
         if edge not in self._edges:
             return False
@@ -179,163 +173,6 @@ class Server:
         self.service.flush()
 
 
-class Edge(asyncio.Protocol):
-    """The socket of one session."""
-
-    transport: asyncio.Transport
-    session: Session
-
-    def __init__(self, server: Server, local: bool) -> None:
-        self._server = server
-        self._local = local
-        self._opened_at = server.now()
-        self._blocked_since: float | None = None
-        self._turn_due = False
-        self._reading = True
-        self._finishing = False
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    # ------------------------------------------------------- from the socket
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is there."""
-        # Of a stream; uvloop's is no subclass of asyncio's.
-        self.transport = cast("asyncio.Transport", transport)
-        transport = self.transport
-        service = self._server.service
-        sock: socket.socket = transport.get_extra_info("socket")
-        peer = _peer_name(sock, self._local)
-        wants_token = service.token is not None
-        self.session = Session(
-            service,
-            peer,
-            self,
-            needs_token=not self._local and wants_token,
-            unproven=not self._local and not wants_token,
-        )
-        if self._local and not _same_user(sock):
-            _log.warning("connection of another user refused", connection=peer)
-            transport.abort()
-            return
-        if not self._server.admitted(self):
-            busy = BusyError(f"no more than {service.limits.connections_max} connections at a time", 1000)
-            transport.write(encode_error(None, busy))
-            self._finishing = True
-            transport.close()
-            return
-        _log.debug("connection opened", connection=peer)
-        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
-        if not self._local:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def data_received(self, data: bytes) -> None:
-        """The client sent something."""
-        session = self.session
-        if session.faulty or self._finishing:
-            return
-        if self._turn_due:
-            session.receive(data)
-            return
-        if not session.receive_alone(data):
-            session.receive(data)
-            session.turn(self._server.now())
-        self._server.service.flush()
-
-    def eof_received(self) -> bool:
-        """The client sends no more; it may still read."""
-        if self._finishing:
-            return False
-        self.session.end_of_input()
-        self._server.service.flush()
-        return not self.transport.is_closing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
-        if self._server.left(self):
-            why = {} if exc is None else {"error": reason_of(exc)}
-            _log.debug("connection closed", connection=self.session.peer, **why)
-        if not self.closed.done():
-            self.closed.set_result(None)
-        self.session.drop()
-        self._server.service.flush()
-
-    def pause_writing(self) -> None:
-        """The client does not read."""
-        self.session.blocked = True
-        self._blocked_since = self._server.now()
-
-    def resume_writing(self) -> None:
-        """It reads again."""
-        self.session.blocked = False
-        if not self._finishing:
-            self._blocked_since = None
-        if self.session.subscriber is not None:
-            self.session.subscriber.catch_up()
-        self._server.service.touch(self.session)
-        self._server.call_soon(self._server.service.flush)
-
-    # ------------------------------------------------------ from the session
-
-    def send(self, data: bytes) -> None:
-        """Write."""
-        self.transport.write(data)
-
-    def turn_soon(self) -> None:
-        """Give the session another turn, after what waits already."""
-        if not self._turn_due:
-            self._turn_due = True
-            self._server.call_soon(self._turn)
-
-    def _turn(self) -> None:
-        self._turn_due = False
-        self.session.turn(self._server.now())
-        self._server.service.flush()
-
-    def read(self, wanted: bool) -> None:
-        """Go on, or stop, reading."""
-        if wanted != self._reading and not self.transport.is_closing():
-            self._reading = wanted
-            if wanted:
-                if self.session.partial_since is not None:  # it was we who did not read on
-                    self.session.partial_since = self._server.now()
-                self.transport.resume_reading()
-            else:
-                self.transport.pause_reading()
-
-    def finish(self) -> None:
-        """End the connection so that the client can read everything: say so, then read on for a while."""
-        self._finishing = True
-        self._blocked_since = self._server.now()
-        if self.transport.is_closing():
-            return
-        if not self.session.faulty or not self.transport.can_write_eof():
-            self.transport.close()
-            return
-        self.read(True)
-        self.transport.write_eof()
-        self._server.call_later(LINGER_SECONDS, self.transport.abort)
-
-    def abort(self) -> None:
-        """End it now."""
-        self.transport.abort()
-
-    def check_time(self, now: float) -> None:
-        """End what takes too long."""
-        session, limits = self.session, self._server.service.limits
-        blocked, partial = self._blocked_since, session.partial_since
-        if blocked is not None and now - blocked > limits.read_timeout_secs:
-            _log.warning("connection does not read what it was sent", connection=session.peer)
-            self.abort()
-        elif session.faulty or self._finishing:
-            return
-        elif not session.authenticated and now - self._opened_at > limits.token_timeout_secs:
-            session.time_out(f"no hello with the token within {limits.token_timeout_secs:g} s")
-        elif partial is not None and self._reading and now - partial > limits.partial_message_timeout_secs:
-            session.time_out(
-                f"a message was begun and not finished within {limits.partial_message_timeout_secs:g} s"
-            )
-
-
 def _bound_unix(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     # Of the whole process; but the socket must never be open to others, not even for a moment.
@@ -348,22 +185,3 @@ def _bound_unix(path: str) -> socket.socket:
     finally:
         os.umask(before)
     return sock
-
-
-def _same_user(sock: socket.socket) -> bool:
-    """Whether the peer of a unix socket is of this user, or root."""
-    packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _pid, uid, _gid = struct.unpack("3i", packed)
-    return uid in (os.geteuid(), 0)
-
-
-def _peer_name(sock: socket.socket, local: bool) -> str:
-    """How logs name a connection."""
-    if local:
-        packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return f"unix:pid={struct.unpack('3i', packed)[0]},fd={sock.fileno()}"
-    try:
-        host, port = sock.getpeername()[:2]
-    except OSError:
-        return "tcp:gone"
-    return f"tcp:{host}:{port}"

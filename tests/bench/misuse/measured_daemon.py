@@ -19,12 +19,13 @@ from typing import Any
 
 from handicapper.bin.cli import main
 from handicapper.bin.daemon.turns import Turns
-from handicapper.protocol.server import Edge, Server
+from handicapper.protocol.server import Server
 from handicapper.protocol.serving.service import Service
+from handicapper.protocol.serving.socket_edge import SocketEdge
 
 TURNS: dict[str, tuple[type, str]] = {
-    "read": (Edge, "data_received"),
-    "turn": (Edge, "_turn"),
+    "read": (SocketEdge, "data_received"),
+    "turn": (SocketEdge, "_turn"),
     "answers": (Service, "drain"),
     "sweep": (Server, "_sweep"),
     "actors": (Turns, "_run"),
