@@ -28,11 +28,14 @@ from .messages import (
 from .values import (
     ID_EXPECTED,
     LABEL_EXPECTED,
+    METADATA_BYTES_MAX,
     METADATA_EXPECTED,
     METADATA_VALUE_EXPECTED,
     MODE_EXPECTED,
     MONEY_EXPECTED,
+    PAIR_BYTES_MIN,
     PATH_EXPECTED,
+    PAYOUT_LABELS_MAX,
     PAYOUTS_EXPECTED,
     POSTERIOR_EXPECTED,
     PROBABILITY_EXPECTED,
@@ -86,9 +89,19 @@ Topics: TypeAlias = Annotated[list[str], Meta(description=f"an array of some of:
 Items: TypeAlias = Annotated[
     list[msgspec.Raw], Meta(description="an array of items, each a map or an array of params")
 ]
-Payouts: TypeAlias = Annotated[dict[str, Probability], Meta(description=PAYOUTS_EXPECTED)]
+Payouts: TypeAlias = Annotated[
+    dict[str, Probability], Meta(description=PAYOUTS_EXPECTED, max_length=PAYOUT_LABELS_MAX)
+]
 MetadataItem: TypeAlias = Annotated[MetadataValue, Meta(description=METADATA_VALUE_EXPECTED)]
-Metadata: TypeAlias = Annotated[dict[str, MetadataItem], Meta(description=METADATA_EXPECTED)]
+Metadata: TypeAlias = Annotated[
+    dict[str, MetadataItem],
+    Meta(
+        description=METADATA_EXPECTED,
+        max_length=METADATA_BYTES_MAX // PAIR_BYTES_MIN,
+        extra={"too many": f"at most {METADATA_BYTES_MAX} bytes when encoded"},
+    ),
+]
+"""How many entries there are is told before any is made: a message has room for 100,000."""
 
 
 class NoParams(Struct, frozen=True, kw_only=True):

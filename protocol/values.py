@@ -31,6 +31,7 @@ __all__ = [
     "MODE_EXPECTED",
     "MONEY_DIGITS_MAX",
     "MONEY_EXPECTED",
+    "PAIR_BYTES_MIN",
     "PATH_BYTES_MAX",
     "PATH_EXPECTED",
     "PAYOUTS_EXPECTED",

@@ -230,7 +230,9 @@ class Service:
 
 def _routes(limits: WireLimits) -> dict[str, Route]:
     depth = limits.depth_max
-    decoders = {name: ParamsDecoder(method.params, depth) for name, method in METHODS.items()}
+    decoders = {
+        name: ParamsDecoder(method.params, depth, limits.batch_items_max) for name, method in METHODS.items()
+    }
     routes: dict[str, Route] = {}
     many = {name: ManyDecoder(m.params) for name, m in METHODS.items() if m.kind in ("input", "signal")}
     for name, method in METHODS.items():

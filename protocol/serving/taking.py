@@ -19,6 +19,7 @@ from ..framing import Chunk
 from ..limits import BAD_MESSAGES_MAX
 from ..log import get_logger
 from ..many import RequestParts, checked_messages, requests_of
+from ..parts import LARGE_BYTES
 from ..rows import plain_requests
 from ..validation import check_input
 from ..wording import plain, shown
@@ -126,6 +127,8 @@ class Taking(Outgoing):
     def _handle_neighbours(self, chunk: Chunk) -> list[bytes]:
         """Handle messages, inputs of one method that lie next to each other together; returns those that are left
         for another turn. Nothing is handled here if one is something unusual: all are left then."""
+        if len(chunk.data) > LARGE_BYTES * len(chunk.ends):
+            return chunk.messages()  # each is looked into for itself before much is made of it
         if self._take_plain(chunk):
             return []
         messages = chunk.messages()
