@@ -94,23 +94,23 @@ class ParamsDecoder:
     def _without_unknown(self, raw: bytes, as_array: bool) -> bytes:
         """The params without fields that are not known: those are not walked over again then."""
         names = self.kind.__struct_fields__
-        kept: list[bytes] = []
+        kept: list[tuple[int, int]] = []
         start: int | None = None
-        try:
+        with suppress(ValueError):  # of what cannot be walked over the decoder says what is wrong
             for field in fields_of(raw):
                 if start is not None:
-                    kept.append(raw[start : field.key_start])
+                    kept.append((start, field.key_start))
                 unknown = isinstance(field.key, str) and field.key not in names
                 start = None if unknown else field.key_start
                 if as_array and field.key == len(names):
                     start = None
                     break
-        except ValueError:
-            return raw
-        if start is not None:
-            kept.append(raw[start:])
-        head = (b"\xdc" if as_array else b"\xde") + len(kept).to_bytes(2, "big")
-        return head + b"".join(kept)
+            if start is not None:
+                kept.append((start, len(raw)))
+            if len(kept) < (count_of(raw) or 0):
+                head = (b"\xdc" if as_array else b"\xde") + len(kept).to_bytes(2, "big")
+                return head + b"".join([raw[start:end] for start, end in kept])
+        return raw
 
 
 def one_map(raw: bytes) -> bytes:

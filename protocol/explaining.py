@@ -24,7 +24,7 @@ __all__ = ["explained", "is_too_many", "list_fields"]
 _PATH = re.compile(r"^(?P<said>.*?)(?: - at (?P<key>`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
 _ABSENT = re.compile(r"missing required field `(?P<field>[^`]*)`")
 _TOO_SHORT = re.compile(r"Expected `array` of at least length (?P<least>\d+), got (?P<length>\d+)")
-_TOO_MANY: Final = "Expected `object` of length <= "
+_TOO_MANY = re.compile(r"Expected `(object|array)` of length <= ")
 _STEP = re.compile(r"\.[^.\[]+|\[[^\]]*\]")
 _SECRET: Final = frozenset({"token"})
 _BYTES_SHOWN: Final = 40
@@ -72,8 +72,8 @@ def explained(raw: bytes, error: Exception, kind: type[Struct], as_array: bool, 
 
 
 def is_too_many(error: Exception) -> bool:
-    """Whether a map was refused for the number of its entries."""
-    return str(error).startswith(_TOO_MANY)
+    """Whether a map or an array was refused for the number of its entries."""
+    return _TOO_MANY.match(str(error)) is not None
 
 
 def _opened(raw: bytes, error: Exception) -> Any:
@@ -225,7 +225,7 @@ def list_fields(kind: type[Struct]) -> frozenset[str]:
 
 
 def _too_many_told(kind: types.Type | None) -> str | None:
-    """What is to be said of a map with too many entries, if that is something else than what the map has to be."""
+    """What is to be said of too many entries, if that is something else than what the map or array has to be."""
     if isinstance(kind, types.UnionType):
         return next(filter(None, map(_too_many_told, kind.types)), None)
     return (kind.extra or {}).get("too many") if isinstance(kind, types.Metadata) else None

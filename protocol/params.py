@@ -26,6 +26,7 @@ from .messages import (
     TradeOutcome,
 )
 from .values import (
+    FORECASTS_MAX,
     ID_EXPECTED,
     LABEL_EXPECTED,
     METADATA_BYTES_MAX,
@@ -88,6 +89,14 @@ Letters: TypeAlias = Annotated[list[int], Meta(description="an array of ids of d
 Topics: TypeAlias = Annotated[list[str], Meta(description=f"an array of some of: {', '.join(TOPICS)}")]
 Items: TypeAlias = Annotated[
     list[msgspec.Raw], Meta(description="an array of items, each a map or an array of params")
+]
+Forecasts: TypeAlias = Annotated[
+    list[msgspec.Raw],
+    Meta(
+        description="an array of items, each a map or an array of params",
+        max_length=FORECASTS_MAX,
+        extra={"too many": f"at most {FORECASTS_MAX} forecasts"},
+    ),
 ]
 Payouts: TypeAlias = Annotated[
     dict[str, Probability], Meta(description=PAYOUTS_EXPECTED, max_length=PAYOUT_LABELS_MAX)
@@ -253,7 +262,7 @@ class Combine(Struct, frozen=True, kw_only=True):
     """The market whose predictions are to be combined, or forecasts that are, each a map or an array."""
 
     market_id: Id | None = None
-    predictions: Items | None = None
+    predictions: Forecasts | None = None
     as_of: Time | None = None
     outcomes: Labels | None = None
 

@@ -7,6 +7,7 @@ Only what somebody is told of is read, and no more of it than is told.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -105,9 +106,10 @@ class Field(NamedTuple):
 
 
 def _walker(raw: bytes) -> Any:
-    walker = msgpack.Unpacker(max_buffer_size=0, unicode_errors="replace")
-    walker.feed(raw)
-    return walker
+    """Reads as far as it is asked to go, and not all of it first."""
+    return msgpack.Unpacker(
+        BytesIO(raw), read_size=READ_BYTES_MAX, max_buffer_size=0, unicode_errors="replace"
+    )
 
 
 def fields_of(raw: bytes) -> Iterator[Field]:

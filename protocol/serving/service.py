@@ -22,6 +22,7 @@ from ..messages import ConfigReply, Receipt, ServerStatistics
 from ..methods import METHODS, Method
 from .backend import Backend
 from .feed import Feed
+from .pieces import PieceQueue
 from .subject import readable, subject_of
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class Service:
         self.stopping = False
         self.sessions: set[Session] = set()
         self.feed = Feed(self)
+        self.pieces = PieceQueue(self.post)
         self.routes = _routes(limits)
         self._wake = wake
         self._later = later

@@ -7,14 +7,26 @@ from math import exp, log
 from operator import mul
 from typing import NamedTuple
 
-from .forms import disagreement, linear_pool, log_pool, newton_step, softmax
+from .forms import (
+    column_means,
+    disagreement_in_pieces,
+    linear_pool,
+    linear_pool_in_pieces,
+    log_pool,
+    newton_step,
+    softmax,
+)
+from .pieces import Pieces, slices, whole
 from .share_rule import share_update
 from .state import DEFAULT_RULES, FORMS, Pool, PoolRules, Standing
-from .table import REMAINDER, floored_logs, tabulate, target
+from .table import REMAINDER, floored_logs, tabulate, tabulate_in_pieces, target
 
-__all__ = ["Combined", "Judged", "combine", "learn", "relative_weights", "shares"]
+__all__ = ["Combined", "Judged", "combine", "combine_in_pieces", "learn", "relative_weights", "shares"]
 
 _NEW = Standing()
+
+MODELS_WEIGHED = 4
+"""So many models get a weight in the time that one cell takes."""
 
 
 class Combined(NamedTuple):
@@ -72,26 +84,38 @@ def combine(
     >>> 0.70 < pooled.probabilities["YES"] < 0.71
     True
     """
-    table = tabulate(forecasts, labels)
+    return whole(combine_in_pieces(state, list(forecasts), labels, rules))
+
+
+def combine_in_pieces(
+    state: Pool,
+    forecasts: Sequence[tuple[str, str, float]],
+    labels: Collection[str] = (),
+    rules: PoolRules = DEFAULT_RULES,
+) -> Pieces[Combined | None]:
+    """The same in pieces. ``state`` must not change meanwhile: :func:`.state.excerpt` is a copy of what is needed."""
+    table = yield from tabulate_in_pieces(forecasts, labels)
     if not table.rows:
         return None
-    standings = _standings(state, table.model_ids)
-    mixture = _mixture(
-        table.rows,
-        [_floored(row, rules) for row in table.rows],
-        [(s.slow, s.fast, s.correction) for s in standings],
-        state.form_evidence,
-        state.sharpness,
-        rules,
-    )
+    rows, width, count = table.rows, len(table.labels), len(table.rows)
+    logs: list[list[float]] = []
+    for start, end in slices(count, width):
+        logs += [_floored(row, rules) for row in rows[start:end]]
+        yield (end - start) * width
+    weights = [(s.slow, s.fast, s.correction) for s in _standings(state, table.model_ids)]
+    yield count // MODELS_WEIGHED
+    mixture = yield from _mixture(rows, logs, weights, state.form_evidence, state.sharpness, rules)
     shared = _shared(mixture.slow, mixture.fast, mixture.evidence)
+    yield count // MODELS_WEIGHED
     pool = linear_pool(mixture.evidence, mixture.by_form)
     probabilities = dict(zip(table.labels, pool, strict=True))
+    remainder = probabilities.pop(REMAINDER, 0.0)
+    apart = yield from disagreement_in_pieces(shared, rows)
     return Combined(
-        remainder=probabilities.pop(REMAINDER, 0.0),
+        remainder=remainder,
         probabilities=probabilities,
         shares=dict(zip(table.model_ids, shared, strict=True)),
-        disagreement=disagreement(shared, table.rows),
+        disagreement=apart,
         forms=dict(zip(FORMS, mixture.evidence, strict=True)),
     )
 
@@ -118,19 +142,14 @@ def learn(
     standings = _standings(state, table.model_ids)
     batch = state.batch
     logs = [_floored(row, rules) for row in table.rows]
-    mixture = _mixture(
-        table.rows,
-        logs,
-        [
-            (s.slow_before, s.fast_before, s.correction_before)
-            if s.batch == batch
-            else (s.slow, s.fast, s.correction)
-            for s in standings
-        ],
-        state.form_evidence_before,
-        state.sharpness_before,
-        rules,
-    )
+    weights = [
+        (s.slow_before, s.fast_before, s.correction_before)
+        if s.batch == batch
+        else (s.slow, s.fast, s.correction)
+        for s in standings
+    ]
+    before = state.form_evidence_before, state.sharpness_before
+    mixture = whole(_mixture(table.rows, logs, weights, *before, rules))
     pooled = linear_pool(mixture.evidence, mixture.by_form)
     _learn_forms(state, mixture, outcome, rules)
     _learn_models(state, at_ns, table.model_ids, standings, logs, mixture, outcome, rules)
@@ -160,17 +179,24 @@ def _mixture(
     form_evidence: Sequence[float],
     sharpness: float,
     rules: PoolRules,
-) -> _Mixture:
+) -> Pieces[_Mixture]:
     """The forms, from each model's (slow, fast) log weights and correction."""
     evidence = softmax(form_evidence)
     slow = softmax([w[0] for w in weights])
+    yield len(weights) // MODELS_WEIGHED
     fast = softmax([w[1] for w in weights])
-    n = len(logs)
-    mean = [sum(column) / n for column in zip(*rows, strict=True)]
-    forms = [mean, linear_pool(slow, rows), log_pool(fast, logs)]
+    yield len(weights) // MODELS_WEIGHED
+    mean = yield from column_means(rows)
+    linear = yield from linear_pool_in_pieces(slow, rows)
+    log_odds = softmax((yield from linear_pool_in_pieces(fast, logs)))
+    forms = [mean, linear, log_odds]
     base = _floored(linear_pool(_parts(evidence), forms), rules)
-    features = [base, *[[p - b for p, b in zip(row, base, strict=True)] for row in logs]]
-    forms.append(log_pool([1.0 + sharpness, *[w[2] for w in weights]], features))
+    features = [base]
+    for start, end in slices(len(logs), len(base)):
+        features += [[p - b for p, b in zip(row, base, strict=True)] for row in logs[start:end]]
+        yield (end - start) * len(base)
+    coefficients = [1.0 + sharpness, *[w[2] for w in weights]]
+    forms.append(softmax((yield from linear_pool_in_pieces(coefficients, features))))
     return _Mixture(evidence, forms, slow, fast, features)
 
 

@@ -9,14 +9,19 @@ has the last probability given for it, and what they leave is spread over the la
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import log
 from typing import NamedTuple
 
-__all__ = ["REMAINDER", "Forecast", "Table", "floored_logs", "tabulate", "target"]
+from .pieces import Pieces, slices, sorted_in_pieces, whole
+
+__all__ = ["REMAINDER", "Forecast", "Table", "floored_logs", "tabulate", "tabulate_in_pieces", "target"]
 
 REMAINDER = ""
 """Stands for "none of these" where only one label is known: an event has at least two outcomes."""
+
+ROW_CELLS = 2
+"""What the row of a model takes besides the cells it has."""
 
 
 class Forecast(NamedTuple):
@@ -48,16 +53,29 @@ def tabulate(forecasts: Iterable[tuple[str, str, float]], labels: Collection[str
     >>> tabulate([("a", "YES", 0.75)])
     Table(labels=['', 'YES'], model_ids=['a'], rows=[[0.25, 0.75]])
     """
+    return whole(tabulate_in_pieces(list(forecasts), labels))
+
+
+def tabulate_in_pieces(
+    forecasts: Sequence[tuple[str, str, float]], labels: Collection[str] = ()
+) -> Pieces[Table]:
+    """The same in pieces."""
     said: dict[str, dict[str, float]] = {}
     known = set(labels)
-    for model_id, label, confidence in forecasts:
-        known.add(label)
-        said.setdefault(model_id, {})[label] = confidence
+    for start, end in slices(len(forecasts), 1):
+        for model_id, label, confidence in forecasts[start:end]:
+            known.add(label)
+            said.setdefault(model_id, {})[label] = confidence
+        yield end - start
     if len(known) < 2:
         known.add(REMAINDER)
-    ordered = sorted(known)
-    model_ids = sorted(said)
-    return Table(ordered, model_ids, [_distribution(said[model_id], ordered) for model_id in model_ids])
+    ordered = yield from sorted_in_pieces(known)
+    model_ids = yield from sorted_in_pieces(said)
+    rows: list[list[float]] = []
+    for start, end in slices(len(model_ids), len(ordered) + ROW_CELLS):
+        rows += [_distribution(said[model_id], ordered) for model_id in model_ids[start:end]]
+        yield (end - start) * (len(ordered) + ROW_CELLS)
+    return Table(ordered, model_ids, rows)
 
 
 def _distribution(said: Mapping[str, float], labels: list[str]) -> list[float]:
