@@ -216,6 +216,8 @@ class Taking(Outgoing):
 
     def _gather(self, group: InputGroup, route: Route, msgid: int | None, params: Raw, raw: bytes) -> None:
         """Decode an input and put it with its like."""
+        if len(raw) > PARAMS_BYTES_A_UNIT:
+            self.charge(len(raw) // PARAMS_BYTES_A_UNIT)
         try:
             try:
                 # In the form that the last ones had; if it is the other one, that is found out.
@@ -223,8 +225,6 @@ class Taking(Outgoing):
             except DECODE_ERRORS:
                 self._as_array = is_array(one_map(bytes(params)))
                 item = route.decoder.decode(params)
-            if len(raw) > PARAMS_BYTES_A_UNIT:
-                self.charge(len(raw) // PARAMS_BYTES_A_UNIT)
             group.add(msgid, check_input(item.message()), len(raw))
         except Exception as error:  # noqa: BLE001  # answered in its place, a defect of ours as well
             self.charge(1)
@@ -233,8 +233,8 @@ class Taking(Outgoing):
     def _handle_other(self, route: Route, msgid: int | None, params: Raw, size_bytes: int) -> None:
         if msgid is None and not route.method.notifiable:
             raise UnknownMethodError(f"{route.method.name} cannot be sent as a notification; send a request")
-        decoded = route.decoder.decode(params)
         self.charge(size_bytes // PARAMS_BYTES_A_UNIT)
+        decoded = route.decoder.decode(params)
         if route.kind == "batch":
             self._run = BatchRun(self, route, msgid, decoded, size_bytes)
         else:
