@@ -9,14 +9,16 @@ give bit for bit the same state, whatever the order of the forecasts within an e
 :mod:`.share_rule`  exponential weights with fixed share among those that forecast
 :mod:`.forms`       the linear, the log-odds and the corrected pool; disagreement
 :mod:`.pieces`      a long computation in pieces
+:mod:`.in_pieces`   ``combine`` as one
 :mod:`.state`       what is kept, and the rules
 :mod:`.pool`        ``combine``, ``learn``, ``shares``, ``relative_weights``
 ==================  =====================================================================
 """
 
 from .forms import softmax
+from .in_pieces import combine_in_pieces
 from .pieces import PIECE_CELLS, Pieces, slices, sorted_in_pieces, whole
-from .pool import Combined, Judged, combine, combine_in_pieces, learn, relative_weights, shares
+from .pool import Combined, Judged, combine, learn, relative_weights, shares
 from .share_rule import ShareRule
 from .state import DEFAULT_RULES, FORMS, Pool, PoolRules, Standing, copy_pool, excerpt, new_pool
 from .table import Forecast

@@ -18,22 +18,7 @@ from collections.abc import Sequence
 from math import exp, log
 from operator import mul
 
-from .pieces import PIECE_CELLS, Pieces, slices, whole
-
-__all__ = [
-    "CELLS_SUMMED",
-    "column_means",
-    "disagreement",
-    "disagreement_in_pieces",
-    "linear_pool",
-    "linear_pool_in_pieces",
-    "log_pool",
-    "newton_step",
-    "softmax",
-]
-
-CELLS_SUMMED = 8
-"""So many numbers are summed, in one call, in the time that one cell takes."""
+__all__ = ["disagreement", "linear_pool", "log_pool", "newton_step", "softmax"]
 
 
 def softmax(logs: Sequence[float]) -> list[float]:
@@ -55,34 +40,6 @@ def linear_pool(weights: Sequence[float], rows: Sequence[Sequence[float]]) -> li
     [0.7, 0.3]
     """
     return [sum(map(mul, weights, column)) for column in zip(*rows, strict=True)]
-
-
-def linear_pool_in_pieces(weights: Sequence[float], rows: Sequence[Sequence[float]]) -> Pieces[list[float]]:
-    """The same in pieces: of some columns each, for a sum taken apart would be rounded otherwise."""
-    pool: list[float] = []
-    cells = 0
-    for column in zip(*rows, strict=True):
-        pool.append(sum(map(mul, weights, column)))
-        cells += len(column) // CELLS_SUMMED + 1
-        if cells >= PIECE_CELLS:
-            yield cells
-            cells = 0
-    yield cells
-    return pool
-
-
-def column_means(rows: Sequence[Sequence[float]]) -> Pieces[list[float]]:
-    """``Σ pᵢ / n`` for each label, in pieces of some columns each."""
-    means: list[float] = []
-    cells, n = 0, len(rows)
-    for column in zip(*rows, strict=True):
-        means.append(sum(column) / n)
-        cells += n // CELLS_SUMMED + 1
-        if cells >= PIECE_CELLS:
-            yield cells
-            cells = 0
-    yield cells
-    return means
 
 
 def log_pool(weights: Sequence[float], logs: Sequence[Sequence[float]]) -> list[float]:
@@ -147,17 +104,10 @@ def disagreement(shares: Sequence[float], rows: Sequence[Sequence[float]]) -> fl
     >>> disagreement([0.5, 0.5], [[0.7, 0.3], [0.7, 0.3]]), disagreement([0.5, 0.5], [[1.0, 0.0], [0.0, 1.0]])
     (0.0, 1.0)
     """
-    return whole(disagreement_in_pieces(shares, rows))
-
-
-def disagreement_in_pieces(shares: Sequence[float], rows: Sequence[Sequence[float]]) -> Pieces[float]:
-    """The same in pieces."""
-    mixture = yield from linear_pool_in_pieces(shares, rows)
+    mixture = linear_pool(shares, rows)
     total = 0.0
-    for start, end in slices(len(rows), len(mixture)):
-        for w, row in zip(shares[start:end], rows[start:end], strict=True):
-            for p, q in zip(row, mixture, strict=True):
-                if p > 0.0 and q > 0.0:
-                    total += w * p * log(p / q)
-        yield (end - start) * len(mixture)
+    for w, row in zip(shares, rows, strict=True):
+        for p, q in zip(row, mixture, strict=True):
+            if p > 0.0 and q > 0.0:
+                total += w * p * log(p / q)
     return min(max(total / log(len(mixture)), 0.0), 1.0)

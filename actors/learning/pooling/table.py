@@ -9,19 +9,14 @@ has the last probability given for it, and what they leave is spread over the la
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from math import log
 from typing import NamedTuple
 
-from .pieces import Pieces, slices, sorted_in_pieces, whole
-
-__all__ = ["REMAINDER", "Forecast", "Table", "floored_logs", "tabulate", "tabulate_in_pieces", "target"]
+__all__ = ["REMAINDER", "Forecast", "Table", "floored_logs", "tabulate", "target"]
 
 REMAINDER = ""
 """Stands for "none of these" where only one label is known: an event has at least two outcomes."""
-
-ROW_CELLS = 2
-"""What the row of a model takes besides the cells it has."""
 
 
 class Forecast(NamedTuple):
@@ -53,32 +48,19 @@ def tabulate(forecasts: Iterable[tuple[str, str, float]], labels: Collection[str
     >>> tabulate([("a", "YES", 0.75)])
     Table(labels=['', 'YES'], model_ids=['a'], rows=[[0.25, 0.75]])
     """
-    return whole(tabulate_in_pieces(list(forecasts), labels))
-
-
-def tabulate_in_pieces(
-    forecasts: Sequence[tuple[str, str, float]], labels: Collection[str] = ()
-) -> Pieces[Table]:
-    """The same in pieces."""
     said: dict[str, dict[str, float]] = {}
     known = set(labels)
-    for start, end in slices(len(forecasts), 1):
-        for model_id, label, confidence in forecasts[start:end]:
-            known.add(label)
-            said.setdefault(model_id, {})[label] = confidence
-        yield end - start
+    for model_id, label, confidence in forecasts:
+        known.add(label)
+        said.setdefault(model_id, {})[label] = confidence
     if len(known) < 2:
         known.add(REMAINDER)
-    ordered = yield from sorted_in_pieces(known)
-    model_ids = yield from sorted_in_pieces(said)
-    rows: list[list[float]] = []
-    for start, end in slices(len(model_ids), len(ordered) + ROW_CELLS):
-        rows += [_distribution(said[model_id], ordered) for model_id in model_ids[start:end]]
-        yield (end - start) * (len(ordered) + ROW_CELLS)
-    return Table(ordered, model_ids, rows)
+    ordered = sorted(known)
+    model_ids = sorted(said)
+    return Table(ordered, model_ids, [distribution(said[model_id], ordered) for model_id in model_ids])
 
 
-def _distribution(said: Mapping[str, float], labels: list[str]) -> list[float]:
+def distribution(said: Mapping[str, float], labels: list[str]) -> list[float]:
     if len(said) == 1:
         ((only, confidence),) = said.items()
         rest = (1.0 - confidence) / (len(labels) - 1)
@@ -106,7 +88,7 @@ def target(payouts: Mapping[str, float], labels: list[str]) -> list[float] | Non
     """
     if len(payouts) == len(labels) and not any(payouts.values()):
         return None
-    return _distribution(payouts, labels)
+    return distribution(payouts, labels)
 
 
 def floored_logs(row: list[float], floor: float) -> list[float]:
