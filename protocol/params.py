@@ -87,13 +87,12 @@ Ids: TypeAlias = Annotated[list[Id], Meta(description="an array of model ids")]
 Labels: TypeAlias = Annotated[list[Label], Meta(description="an array of outcome labels")]
 Letters: TypeAlias = Annotated[list[int], Meta(description="an array of ids of dead letters")]
 Topics: TypeAlias = Annotated[list[str], Meta(description=f"an array of some of: {', '.join(TOPICS)}")]
-Items: TypeAlias = Annotated[
-    list[msgspec.Raw], Meta(description="an array of items, each a map or an array of params")
-]
+_ITEMS_EXPECTED: Final = "an array of items, each a map or an array of params"
+Items: TypeAlias = Annotated[list[msgspec.Raw], Meta(description=_ITEMS_EXPECTED)]
 Forecasts: TypeAlias = Annotated[
     list[msgspec.Raw],
     Meta(
-        description="an array of items, each a map or an array of params",
+        description=_ITEMS_EXPECTED,
         max_length=FORECASTS_MAX,
         extra={"too many": f"at most {FORECASTS_MAX} forecasts"},
     ),
