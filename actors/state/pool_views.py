@@ -94,7 +94,9 @@ def _combined(
     assert combined is not None, "no forecast was given"
     probabilities = combined.probabilities
     outcome = max(probabilities, key=probabilities.__getitem__)  # of equals the first by label
+    yield len(said) // 4  # to let go of what it was computed of
     members = yield from _members(said, combined.shares)
+    yield len(said)  # to make the answer of it, and to send that
     return PooledForecast(
         market_id=market_id,
         as_of=as_of,

@@ -55,16 +55,18 @@ class CombineRun:
         self._forecasts: list[Forecast] = []
         self._model_ids: set[str] = set()
         self._named: set[str] = set()
-        self._in_turn = True
+        self._in_turn = len(self._raws) <= PIECE_FORECASTS
         self._place = session.lanes.place("combine")
         session.enter(None, 1, size_bytes)
 
     def advance(self) -> bool:
         """Decode and check some more; once all are, ask."""
         try:
-            self._decode_some()
-            if len(self._forecasts) < len(self._raws):
-                return True
+            left = len(self._forecasts) < len(self._raws)
+            if left:
+                self._decode_some()
+            if left and len(self._raws) > PIECE_FORECASTS:
+                return True  # nor is asking done in the turn of the last piece
             self._ask()
         except Exception as error:  # noqa: BLE001  # whatever it is, the client gets it
             self._done(None, error)
@@ -74,7 +76,7 @@ class CombineRun:
         start = len(self._forecasts)
         raws = self._raws[start : start + PIECE_FORECASTS]
         self._session.charge(len(raws) // FORECASTS_A_UNIT)
-        params = _many.decode(raws) if raws else []
+        params = _many.decode(raws)
         if params is None:
             decode = self._decoder.decode
             params = [decode(raw, f"predictions[{index}].") for index, raw in enumerate(raws, start)]
@@ -111,7 +113,14 @@ class CombineRun:
             self._session.charge(cells // CELLS_A_UNIT)
             if ended:
                 return
-        self._session.service.pieces.add(pieces, self._done, lambda: not self._session.gone)
+        # Of these a connection has few under way: each holds much more than what it came as.
+        session = self._session
+        session.slow_questions += 1
+        session.service.pieces.add(session, pieces, self._done_slowly, lambda: not session.gone)
+
+    def _done_slowly(self, result: Any, error: BaseException | None) -> None:
+        self._session.slow_questions -= 1
+        self._done(result, error)
 
     def _done(self, result: Any, error: BaseException | None) -> None:
         self._place.answer(lambda: self._say(result, error))

@@ -36,30 +36,39 @@ class PieceQueue:
 
     def __init__(self, post: Callable[[Callable[[], object]], object]) -> None:
         self._post = post
-        self._jobs: deque[_Job] = deque()
+        self._owners: deque[object] = deque()
+        """Those who wait, whose turn it is first."""
+        self._jobs: dict[object, deque[_Job]] = {}
+        """What they wait for. Of one owner's, one is begun at a time: half of a computation holds more than none."""
 
-    def add(self, pieces: Pieces, done: Done, wanted: Callable[[], bool]) -> None:
+    def add(self, owner: object, pieces: Pieces, done: Done, wanted: Callable[[], bool]) -> None:
         """Compute this, too; not to its end if it is not ``wanted`` any more."""
-        self._jobs.append(_Job(pieces, done, wanted))
-        if len(self._jobs) == 1:
-            self._post(self._turn)
+        if owner not in self._jobs:
+            self._jobs[owner] = deque()
+            self._owners.append(owner)
+            if len(self._owners) == 1:
+                self._post(self._turn)
+        self._jobs[owner].append(_Job(pieces, done, wanted))
 
     def _turn(self) -> None:
-        """Compute for one turn. One job after the other gets a turn, until it is done."""
-        jobs, cells = self._jobs, 0
-        while jobs and cells < TURN_CELLS // 2:  # the first piece of the next may be a whole one
+        """Compute for one turn. One owner after the other gets one, until there is nothing left to do."""
+        owners, cells = self._owners, 0
+        while owners and cells < TURN_CELLS // 2:  # the first piece of the next may be a whole one
+            jobs = self._jobs[owners[0]]
             job = jobs[0]
             if not job.wanted():
-                jobs.popleft()
+                ended = True
                 job.done(None, ClosedError("nobody waits for the answer"))
-                continue
-            took, ended = run_for(job.pieces, TURN_CELLS - cells, job.done)
-            cells += took
+            else:
+                took, ended = run_for(job.pieces, TURN_CELLS - cells, job.done)
+                cells += took
             if ended:
                 jobs.popleft()
+            if jobs:
+                owners.rotate(-1)
             else:
-                jobs.rotate(-1)
-        if jobs:
+                del self._jobs[owners.popleft()]
+        if owners:
             self._post(self._turn)
 
 

@@ -18,6 +18,7 @@ from handicapper.protocol.messages import Forecast
 from handicapper.protocol.serving import combining, pieces
 from handicapper.protocol.serving.combining import PIECE_FORECASTS
 from handicapper.protocol.serving.pieces import TURN_CELLS, PieceQueue
+from handicapper.protocol.serving.session import SLOW_QUESTIONS_MAX
 from handicapper.protocol.values import FORECASTS_MAX
 
 from .daemon import serving
@@ -221,25 +222,26 @@ def job(log: list[str], name: str, count: int, cells: int = TURN_CELLS) -> Itera
     return name
 
 
-def test_computations_take_turns_and_one_piece_is_done_in_each() -> None:
+def test_connections_take_turns_and_one_piece_is_done_in_each() -> None:
     posted, log, done = Posted(), [], []
-    for name, count in (("a", 2), ("b", 3)):
-        posted.queue.add(job(log, name, count), lambda *outcome: done.append(outcome), lambda: True)
+    for name, count in (("a1", 2), ("b1", 2), ("a2", 1)):
+        posted.queue.add(name[0], job(log, name, count), lambda *outcome: done.append(outcome), lambda: True)
     turns = []
     while posted.actions:
         posted.turn()
-        turns.append("".join(log))
+        turns.append(" ".join(log))
         log.clear()
-    assert turns[:5] == ["a", "b", "a", "b", "b"]
-    assert done == [("a", None), ("b", None)]
+    assert [turn for turn in turns if turn] == ["a1", "b1", "a1", "b1", "a2"]
+    assert done == [("a1", None), ("b1", None), ("a2", None)]
 
 
 def test_small_computations_share_a_turn() -> None:
     posted, log, done = Posted(), [], []
     for n in range(10):
-        posted.queue.add(job(log, str(n), 1, cells=10), lambda *outcome: done.append(outcome), lambda: True)
+        small = job(log, str(n), 1, cells=10)
+        posted.queue.add(n // 2, small, lambda *outcome: done.append(outcome), lambda: True)
     posted.turn()
-    assert done == [(str(n), None) for n in range(10)]
+    assert {name for name, _ in done} == {str(n) for n in range(10)}
     assert not posted.actions
 
 
@@ -250,8 +252,8 @@ def test_what_nobody_waits_for_is_not_computed_and_what_fails_is_told() -> None:
         yield 1
         raise OverflowError("too much")
 
-    posted.queue.add(job(log, "a", 5), lambda *outcome: done.append(outcome), lambda: False)
-    posted.queue.add(failing(), lambda *outcome: done.append(outcome), lambda: True)
+    posted.queue.add("a", job(log, "a", 5), lambda *outcome: done.append(outcome), lambda: False)
+    posted.queue.add("a", failing(), lambda *outcome: done.append(outcome), lambda: True)
     posted.turn()
     assert log == []
     assert [(result, type(error).__name__) for result, error in done] == [
@@ -259,3 +261,15 @@ def test_what_nobody_waits_for_is_not_computed_and_what_fails_is_told() -> None:
         (None, "OverflowError"),
     ]
     assert not posted.actions
+
+
+def test_a_connection_has_few_computations_under_way_and_one_begun() -> None:
+    backend = Combining(cells=100_000)
+    harness = Harness(backend, WireLimits())
+    harness.session.receive(b"".join(request(n, "combine", {"predictions": array(3)}) for n in range(20)))
+    for _ in range(30):
+        harness.session.turn(0.0)
+    assert backend.asked == harness.session.slow_questions == SLOW_QUESTIONS_MAX
+    harness.receive(b"")
+    assert [message[1] for message in harness.messages()] == list(range(20))
+    assert harness.session.slow_questions == harness.session.in_flight == 0

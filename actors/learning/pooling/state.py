@@ -12,7 +12,7 @@ from .share_rule import ShareRule
 
 __all__ = ["DEFAULT_RULES", "FORMS", "Pool", "PoolRules", "Standing", "copy_pool", "excerpt", "new_pool"]
 
-COPIED_FOR_ONE: Final = 8
+COPIED_FOR_ONE: Final = 4
 """Standings that are copied with their dict in the time that one is looked up."""
 
 FORMS: Final = ("equal", "linear", "log_odds", "corrected")
