@@ -24,6 +24,8 @@ COMPILED = (
     "actors/learning/hypotheses.py",
     "actors/learning/mixture.py",
     "actors/learning/pooling/forms.py",
+    "actors/learning/pooling/in_pieces.py",
+    "actors/learning/pooling/pieces.py",
     "actors/learning/pooling/pool.py",
     "actors/learning/pooling/share_rule.py",
     "actors/learning/pooling/table.py",

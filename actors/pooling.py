@@ -6,7 +6,7 @@ its place among the inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence, Set
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -14,21 +14,20 @@ from typing import Any, Final
 from ..protocol.errors import InvalidValueError, UnknownMarketError
 from ..protocol.messages import Forecast, MarketResolved, PooledForecast, PoolReport, Prediction
 from ..protocol.validation import check_forecast, check_id, check_outcomes
+from ..protocol.values import FORECASTS_MAX
 from .calls import TIMEOUT_SECONDS, Reply
 from .engine import Engine
+from .learning.pooling import Pieces
 from .questions import event_time, put_question
 from .state import pool_views
 from .state.pool_row import POOL_ID, cells_of, forecasts_of
 from .state.pool_state import PoolState
 
-__all__ = ["COMBINED_CELLS_MAX", "FORECASTS_MAX", "Pooling"]
-
-FORECASTS_MAX: Final = 10_000
-"""Forecasts combined in one call."""
+__all__ = ["COMBINED_CELLS_MAX", "Pooling"]
 
 COMBINED_CELLS_MAX: Final = 2**15
-"""Models times outcomes that are combined in one call, for which everybody waits: some 25 ms. Fewer than a market may
-have that teaches the pool, because a question can be asked again and again."""
+"""Models times outcomes that are combined in one call, some 25 ms. Fewer than a market may have that teaches the pool,
+because a question can be asked again and again."""
 
 PoolView = Callable[[PoolState, int], Any]
 
@@ -81,25 +80,43 @@ class Pooling:
         if (market_id is None) == (predictions is None):
             raise InvalidValueError("market_id", market_id, "a market or predictions, and not both")
         at, labels = event_time(engine, as_of), check_outcomes(outcomes)
-        reply: Reply[PooledForecast] = Reply(engine.router.cell)
-        if predictions is not None:
-            given = _checked(predictions)
-            _check_width("predictions", given, labels)
-            view = partial(pool_views.combine, forecasts=given, outcomes=labels)
-            engine.after_inputs(lambda: put_pool_question(engine, view, at, reply), reply)
-            return reply
-        wanted = check_id("market_id", market_id)
+        if predictions is None:
+            wanted = check_id("market_id", market_id)
+            return _ask_of_market(engine, wanted, labels, at, _whole)
+        given = _checked(predictions)
+        return _ask_of_these(engine, given, *_names(given), labels, at, _whole)
 
-        def ask() -> None:
-            forecasts, named = _forecasts_of_market(engine.router.cell.actor, wanted, at)
-            known = labels | named
-            _check_width("market_id", forecasts, known)
-            view = partial(pool_views.combine, forecasts=forecasts, outcomes=known, market_id=wanted)
-            put_pool_question(engine, view, at, reply)
+    def combining_nowait(
+        self,
+        market_id: str | None = None,
+        *,
+        forecasts: Sequence[Forecast] = (),
+        model_ids: Set[str] = frozenset(),
+        named: Set[str] = frozenset(),
+        outcomes: Iterable[str] = (),
+        as_of: int | datetime | None = None,
+    ) -> Reply[Pieces[PooledForecast]]:
+        """What :meth:`combine_nowait` says, by what the pool knows at this place among the inputs, computed in pieces
+        by whoever asks: it may do something else between them.
 
-        # The book is the router's: never looked into from here.
-        engine.in_turn(ask, reply)
-        return reply
+        Args:
+            market_id: whose forecasts; or None.
+            forecasts: those that are combined else, at least one. They were checked: valid, and normalised.
+            model_ids: the models that made them.
+            named: their outcomes.
+            outcomes: further outcomes.
+            as_of: as there.
+
+        Raises:
+            InvalidValueError: an argument is wrong, or there are too many models times outcomes.
+            BusyError: too many messages wait.
+
+        """
+        engine = self._engine
+        at, labels = event_time(engine, as_of), check_outcomes(outcomes)
+        if market_id is None:
+            return _ask_of_these(engine, forecasts, model_ids, named, labels, at, _in_pieces)
+        return _ask_of_market(engine, check_id("market_id", market_id), labels, at, _in_pieces)
 
     def pool(self, *, as_of: int | datetime | None = None, timeout: float = TIMEOUT_SECONDS) -> PoolReport:
         """What the pool has learned: every model's share, and whether combining paid.
@@ -127,6 +144,66 @@ def put_pool_question(engine: Engine, view: PoolView, as_of: int, reply: Reply[A
         reply.set(view(PoolState(engine.rules), as_of))
 
 
+Ask = Callable[[Sequence[Forecast], Set[str], Set[str], str | None], PoolView]
+"""What the pool is asked about forecasts: (forecasts, their models, outcomes, market)."""
+
+
+def _whole(
+    forecasts: Sequence[Forecast], model_ids: Set[str], outcomes: Set[str], market_id: str | None
+) -> PoolView:
+    del model_ids
+    return partial(pool_views.combine, forecasts=forecasts, outcomes=outcomes, market_id=market_id)
+
+
+def _in_pieces(
+    forecasts: Sequence[Forecast], model_ids: Set[str], outcomes: Set[str], market_id: str | None
+) -> PoolView:
+    return partial(
+        pool_views.combining,
+        forecasts=forecasts,
+        model_ids=model_ids,
+        outcomes=outcomes,
+        market_id=market_id,
+    )
+
+
+def _ask_of_these(
+    engine: Engine,
+    forecasts: Sequence[Forecast],
+    model_ids: Set[str],
+    named: Set[str],
+    outcomes: Set[str],
+    at: int,
+    ask: Ask,
+) -> Reply[Any]:
+    reply: Reply[Any] = Reply(engine.router.cell)
+    known = named | outcomes
+    _check_width("predictions", model_ids, known)
+    view = ask(forecasts, model_ids, known, None)
+    engine.after_inputs(lambda: put_pool_question(engine, view, at, reply), reply)
+    return reply
+
+
+def _ask_of_market(engine: Engine, market_id: str, outcomes: Set[str], at: int, ask: Ask) -> Reply[Any]:
+    reply: Reply[Any] = Reply(engine.router.cell)
+
+    def asked() -> None:
+        forecasts, paid = _forecasts_of_market(engine.router.cell.actor, market_id, at)
+        model_ids, named = _names(forecasts)
+        known = named | outcomes | paid
+        _check_width("market_id", model_ids, known)
+        put_pool_question(engine, ask(forecasts, model_ids, known, market_id), at, reply)
+
+    # The book is the router's: never looked into from here.
+    engine.in_turn(asked, reply)
+    return reply
+
+
+def _names(forecasts: Sequence[Forecast]) -> tuple[Set[str], Set[str]]:
+    """The models and the outcomes of forecasts."""
+    return {each.model_id for each in forecasts}, {each.outcome for each in forecasts}
+
+
 def _checked(predictions: Iterable[Forecast | Prediction]) -> tuple[Forecast, ...]:
     """What was given, checked.
 
@@ -146,9 +223,9 @@ def _checked(predictions: Iterable[Forecast | Prediction]) -> tuple[Forecast, ..
     return tuple(forecasts)
 
 
-def _check_width(field: str, forecasts: tuple[Forecast, ...], labels: frozenset[str]) -> None:
+def _check_width(field: str, model_ids: Set[str], labels: Set[str]) -> None:
     """Raise InvalidValueError if combining them would take long: whoever asks is not the only one who waits."""
-    cells = cells_of([each.model_id for each in forecasts], [each.outcome for each in forecasts], labels)
+    cells = cells_of(model_ids, labels)
     if cells > COMBINED_CELLS_MAX:
         expected = (
             f"models times outcomes at most {COMBINED_CELLS_MAX}; combine fewer models, or fewer outcomes"

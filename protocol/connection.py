@@ -14,6 +14,7 @@ from msgspec import Meta, Raw
 from .decoding import DECODE_ERRORS, check_depth, generic
 from .errors import BadMessageError, ProtocolError, error_from_wire, error_to_wire
 from .framing import Framer
+from .parts import LARGE_BYTES
 from .wording import shown
 
 __all__ = [
@@ -44,6 +45,8 @@ DEPTH_READ_MAX: Final = 128
 """Beyond it the decoder may refuse the whole message; a server's own limit is far below."""
 MESSAGE_BYTES_SHOWN: Final = 200
 """Of a bad message; a longer one is shown as bytes, for decoding it takes time."""
+
+_UINT_BYTES: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 
 MsgId = Annotated[int, Meta(ge=0, le=MSGID_MAX)]
 
@@ -80,7 +83,7 @@ _decode_parts = msgspec.msgpack.Decoder(list[Raw]).decode
 
 
 def call_of(raw: bytes) -> tuple[int | None, str, Raw]:
-    """(msgid, method, params) of a request; msgid None for a notification.
+    """(msgid, method, params) of one message, as a framer gives it: of a request; msgid None for a notification.
 
     >>> msgid, method, params = call_of(bytes.fromhex("940007a470696e67c0"))
     >>> msgid, method
@@ -90,6 +93,8 @@ def call_of(raw: bytes) -> tuple[int | None, str, Raw]:
         BadCall: it is neither.
 
     """
+    if len(raw) > LARGE_BYTES and (call := _large_call_of(raw)) is not None:
+        return call
     return plain_call_of(raw) or _call_slowly(raw)
 
 
@@ -107,6 +112,28 @@ def plain_call_of(raw: bytes) -> tuple[int | None, str, Raw] | None:
     except DECODE_ERRORS:
         pass
     return None
+
+
+_decode_method = msgspec.msgpack.Decoder(str).decode
+
+
+def _large_call_of(raw: bytes) -> tuple[int | None, str, Raw] | None:
+    """The same of a large message: params are what is behind the method, and are not walked over for that."""
+    if raw[:2] not in (b"\x94\x00", b"\x93\x02"):
+        return None
+    msgid, at = None, 2
+    if raw[0] == 0x94:
+        msgid = msgid_of_head(raw)
+        if msgid is None:
+            return None
+        at += 1 + _UINT_BYTES.get(raw[2], 0)
+    end = at + 1 + (raw[at] - 0xA0 if 0xA0 <= raw[at] <= 0xBF else len(raw))
+    if end >= len(raw):
+        return None
+    try:
+        return msgid, _decode_method(raw[at:end]), Raw(raw[end:])
+    except DECODE_ERRORS:
+        return None
 
 
 def _call_slowly(raw: bytes) -> Call:
@@ -177,12 +204,11 @@ def msgid_of_head(head: bytes) -> int | None:
     >>> msgid_of_head(bytes.fromhex("9400cd0102a4"))
     258
     """
-    widths = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
     if len(head) < 3 or head[0] != 0x94 or head[1] != REQUEST:
         return None
     if head[2] <= 0x7F:
         return head[2]
-    width = widths.get(head[2], 0)
+    width = _UINT_BYTES.get(head[2], 0)
     digits = head[3 : 3 + width]
     msgid = int.from_bytes(digits, "big")
     return msgid if width and len(digits) == width and msgid <= MSGID_MAX else None

@@ -7,16 +7,23 @@ skipped, depth is counted, and an error names the field, its value and what was 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from .errors import TooDeepError, TooLargeError
-from .explaining import DECODE_ERRORS, explained, generic
+from .explaining import explained, is_too_many, list_fields
+from .limits import WireLimits
 from .params import array_form, strict_form
+from .parts import DECODE_ERRORS, LARGE_BYTES, count_of, fields_of, generic, is_array, is_map
 
 __all__ = ["DECODE_ERRORS", "ParamsDecoder", "check_depth", "check_items", "generic", "is_array", "one_map"]
+
+ITEMS_MAX: Final = WireLimits().batch_items_max
+UNKNOWN_FIELDS_MAX: Final = 1_000
+"""Of the params of one large message: each is looked up by its name."""
 
 _NIL: Final = 0xC0
 _EMPTY_MAP: Final = b"\x80"
@@ -25,10 +32,12 @@ _EMPTY_MAP: Final = b"\x80"
 class ParamsDecoder:
     """Decodes the params of one method, as map or as array."""
 
-    def __init__(self, kind: type[Struct], depth_max: int) -> None:
+    def __init__(self, kind: type[Struct], depth_max: int, items_max: int = ITEMS_MAX) -> None:
         array = array_form(kind)
         self.kind = kind
         self._depth_max = depth_max
+        self._items_max = items_max
+        self._lists = list_fields(kind)
         # Indexed by "is an array".
         self.fast: tuple[Callable[[Any], Any], ...] = (
             msgspec.msgpack.Decoder(strict_form(kind)).decode,
@@ -49,14 +58,59 @@ class ParamsDecoder:
         """
         raw = one_map(bytes(raw))
         as_array = is_array(raw)
+        if len(raw) > LARGE_BYTES:
+            self._check_counts(raw, as_array, at)
         try:
             return self.fast[as_array](raw)
-        except DECODE_ERRORS:
+        except DECODE_ERRORS as error:
+            if is_too_many(error):  # for the number alone: how deep they are, nobody looked
+                raise explained(raw, error, self.kind, as_array, at) from None
             check_depth(raw, self._depth_max, around=1)
+        if len(raw) > LARGE_BYTES:
+            raw = self._without_unknown(raw, as_array)
         try:
             return self._tolerant[as_array](raw)
         except DECODE_ERRORS as error:
             raise explained(raw, error, self.kind, as_array, at) from None
+
+    def _check_counts(self, raw: bytes, as_array: bool, at: str) -> None:
+        """Raise TooLargeError if there are more fields or, in a list, elements than allowed: all would be looked up or
+        become objects."""
+        names = self.kind.__struct_fields__
+        if is_map(raw) and (count_of(raw) or 0) > len(names) + UNKNOWN_FIELDS_MAX:
+            raise TooLargeError(
+                f"more than {UNKNOWN_FIELDS_MAX} fields that are unknown in one message; leave them out"
+            )
+        if not self._lists:
+            return
+        with suppress(ValueError):  # of what cannot be walked over the decoder says what is wrong
+            for field in fields_of(raw):
+                if as_array and field.key >= len(names):
+                    return
+                name = names[field.key] if as_array else field.key
+                if name in self._lists and field.entries is not None:
+                    check_items(f"{at}{name}", field.entries, self._items_max)
+
+    def _without_unknown(self, raw: bytes, as_array: bool) -> bytes:
+        """The params without fields that are not known: those are not walked over again then."""
+        names = self.kind.__struct_fields__
+        kept: list[tuple[int, int]] = []
+        start: int | None = None
+        with suppress(ValueError):  # of what cannot be walked over the decoder says what is wrong
+            for field in fields_of(raw):
+                if start is not None:
+                    kept.append((start, field.key_start))
+                unknown = isinstance(field.key, str) and field.key not in names
+                start = None if unknown else field.key_start
+                if as_array and field.key == len(names):
+                    start = None
+                    break
+            if start is not None:
+                kept.append((start, len(raw)))
+            if len(kept) < (count_of(raw) or 0):
+                head = (b"\xdc" if as_array else b"\xde") + len(kept).to_bytes(2, "big")
+                return head + b"".join([raw[start:end] for start, end in kept])
+        return raw
 
 
 def one_map(raw: bytes) -> bytes:
@@ -66,11 +120,6 @@ def one_map(raw: bytes) -> bytes:
     if raw[0] == 0x91 and len(raw) > 1 and (0x80 <= raw[1] <= 0x8F or raw[1] in (0xDE, 0xDF)):
         return raw[1:]
     return raw
-
-
-def is_array(raw: bytes) -> bool:
-    """Whether the value is an array."""
-    return 0x90 <= raw[0] <= 0x9F or raw[0] in (0xDC, 0xDD)
 
 
 _NO_CONTAINERS: Final = bytes(set(range(256)) - set(range(0x80, 0xA0)) - set(range(0xDC, 0xE0)))

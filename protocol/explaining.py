@@ -7,6 +7,7 @@ so that a client is told of the field and not of Python's types.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -15,47 +16,26 @@ from msgspec import Raw, Struct
 from msgspec import inspect as types
 
 from .errors import InvalidValueError
+from .parts import DECODE_ERRORS, LARGE_BYTES, Part, Said, generic, is_map
 from .wording import alternatives, shown
 
-__all__ = ["DECODE_ERRORS", "explained", "generic"]
-
-DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
-"""What msgspec raises for bytes that are not what was asked for."""
+__all__ = ["explained", "is_too_many", "list_fields"]
 
 _PATH = re.compile(r"^(?P<said>.*?)(?: - at (?P<key>`key` in )?`(?P<path>[^`]*)`)?$", re.DOTALL)
 _ABSENT = re.compile(r"missing required field `(?P<field>[^`]*)`")
 _TOO_SHORT = re.compile(r"Expected `array` of at least length (?P<least>\d+), got (?P<length>\d+)")
+_TOO_MANY = re.compile(r"Expected `(object|array)` of length <= ")
 _STEP = re.compile(r"\.[^.\[]+|\[[^\]]*\]")
 _SECRET: Final = frozenset({"token"})
 _BYTES_SHOWN: Final = 40
 
 
-class _Said:
-    """Something that errors show in these words."""
-
-    def __init__(self, words: str) -> None:
-        self._words = words
-
-    def __repr__(self) -> str:
-        return self._words
+_MISSING: Final = Said("missing")
+_HIDDEN: Final = Said("something else")
 
 
-_MISSING: Final = _Said("missing")
-_HIDDEN: Final = _Said("something else")
-
-
-def _ext(code: int, data: memoryview) -> _Said:
-    return _Said(f"an extension of type {code} with {len(data)} bytes")
-
-
-_generic = msgspec.msgpack.Decoder(ext_hook=_ext)
 _decode_items = msgspec.msgpack.Decoder(list[Raw]).decode
 _decode_values = msgspec.msgpack.Decoder(dict[str, Raw]).decode
-
-
-def generic(raw: Raw | bytes) -> Any:
-    """The value as plain Python, for error texts; raises what msgspec raises."""
-    return _generic.decode(raw)
 
 
 def explained(raw: bytes, error: Exception, kind: type[Struct], as_array: bool, at: str) -> InvalidValueError:
@@ -72,20 +52,37 @@ def explained(raw: bytes, error: Exception, kind: type[Struct], as_array: bool, 
         least = f"at least {short['least']} elements: {', '.join(fields)}"
         return InvalidValueError(at + name, _MISSING, least)
     try:
-        value = generic(raw)
+        value = _opened(raw, error)
     except DECODE_ERRORS:
-        name, part = _unreadable(raw, as_array, fields)
+        name, part = _unreadable(raw, as_array, expected)
         return InvalidValueError(
             at + name, part, "valid MessagePack with strings in UTF-8 and plain map keys"
         )
     place = _place(path, value, expected)
     if match is not None and match["key"]:
         return _wrong_key(place, fields, at)
+    if isinstance(place.value, Part):
+        place = place._replace(value=place.value.read())
     if place.name in _SECRET:
         place = place._replace(value=_HIDDEN)
     if not place.name:  # what cannot be said of a field is said of the whole
         return InvalidValueError(at.rstrip(".") or "params", place.value, _whole(fields))
-    return InvalidValueError(at + place.name, place.value, _described(place.kind))
+    told = _too_many_told(place.kind) if is_too_many(error) else None
+    return InvalidValueError(at + place.name, place.value, told or _described(place.kind))
+
+
+def is_too_many(error: Exception) -> bool:
+    """Whether a map or an array was refused for the number of its entries."""
+    return _TOO_MANY.match(str(error)) is not None
+
+
+def _opened(raw: bytes, error: Exception) -> Any:
+    """The params as far as they have to be looked at to tell of the error; raises what msgspec raises."""
+    if len(raw) <= LARGE_BYTES:
+        return generic(raw)
+    if not isinstance(error, msgspec.ValidationError):
+        raise error
+    return Part(raw)
 
 
 def _whole(fields: tuple[str, ...]) -> str:
@@ -95,8 +92,7 @@ def _whole(fields: tuple[str, ...]) -> str:
 
 
 def _wrong_key(place: _Place, fields: tuple[str, ...], at: str) -> InvalidValueError:
-    keys = place.value if isinstance(place.value, dict) else {}
-    key = next((key for key in keys if not isinstance(key, str)), _HIDDEN)
+    key = next((key for key, _ in _items(place.value) if not isinstance(key, str)), _HIDDEN)
     if place.name:
         return InvalidValueError(
             f"key of {at}{place.name}", key, "a string: the keys of this map are strings"
@@ -106,13 +102,22 @@ def _wrong_key(place: _Place, fields: tuple[str, ...], at: str) -> InvalidValueE
     return InvalidValueError(f"key of {whole}", key, f"a string, the name of a field: {names}")
 
 
-def _unreadable(raw: bytes, as_array: bool, fields: tuple[str, ...]) -> tuple[str, bytes]:
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    """The pairs of a map, of any other value none; those of a part as parts."""
+    if isinstance(value, Part):
+        return value.items() if is_map(value.raw) else ()
+    return value.items() if isinstance(value, dict) else ()
+
+
+def _unreadable(raw: bytes, as_array: bool, expected: dict[str, types.Type]) -> tuple[str, bytes]:
     """(field, bytes) of the first value that cannot be decoded, by itself."""
     try:
-        parts = dict(zip(fields, _decode_items(raw), strict=False)) if as_array else _decode_values(raw)
+        parts = dict(zip(expected, _decode_items(raw), strict=False)) if as_array else _decode_values(raw)
     except DECODE_ERRORS:
         return "params", raw[:_BYTES_SHOWN]
     for name, part in parts.items():
+        if len(raw) > LARGE_BYTES and isinstance(_item_type(expected.get(name)), types.RawType | None):
+            continue  # nobody decoded it: it is not at fault
         try:
             generic(part)
         except DECODE_ERRORS:
@@ -156,8 +161,9 @@ def _place(path: str, value: Any, expected: dict[str, types.Type]) -> _Place:
 def _misfit(place: _Place) -> _Place:
     """The first value of a map that is not of the type of its values."""
     inner = _item_type(place.kind)
-    if isinstance(place.value, dict) and inner is not None:
-        for key, item in place.value.items():
+    if inner is not None:
+        for key, part in _items(place.value):
+            item = part.read() if isinstance(part, Part) else part
             if not _fits(item, inner):
                 return _Place(f"{place.name}[{shown(key)}]", item, inner)
     return place
@@ -209,6 +215,20 @@ def _expected_of(kind: type[Struct]) -> dict[str, types.Type]:
     info = types.type_info(kind)
     assert isinstance(info, types.StructType), "params are structs"
     return {field.name: field.type for field in info.fields}
+
+
+def list_fields(kind: type[Struct]) -> frozenset[str]:
+    """The names of the fields that are lists of any length."""
+    return frozenset(
+        name for name, field in _expected_of(kind).items() if isinstance(_bare(field), types.ListType)
+    )
+
+
+def _too_many_told(kind: types.Type | None) -> str | None:
+    """What is to be said of too many entries, if that is something else than what the map or array has to be."""
+    if isinstance(kind, types.UnionType):
+        return next(filter(None, map(_too_many_told, kind.types)), None)
+    return (kind.extra or {}).get("too many") if isinstance(kind, types.Metadata) else None
 
 
 def _described(kind: types.Type | None) -> str:

@@ -26,13 +26,17 @@ from .messages import (
     TradeOutcome,
 )
 from .values import (
+    FORECASTS_MAX,
     ID_EXPECTED,
     LABEL_EXPECTED,
+    METADATA_BYTES_MAX,
     METADATA_EXPECTED,
     METADATA_VALUE_EXPECTED,
     MODE_EXPECTED,
     MONEY_EXPECTED,
+    PAIR_BYTES_MIN,
     PATH_EXPECTED,
+    PAYOUT_LABELS_MAX,
     PAYOUTS_EXPECTED,
     POSTERIOR_EXPECTED,
     PROBABILITY_EXPECTED,
@@ -83,12 +87,29 @@ Ids: TypeAlias = Annotated[list[Id], Meta(description="an array of model ids")]
 Labels: TypeAlias = Annotated[list[Label], Meta(description="an array of outcome labels")]
 Letters: TypeAlias = Annotated[list[int], Meta(description="an array of ids of dead letters")]
 Topics: TypeAlias = Annotated[list[str], Meta(description=f"an array of some of: {', '.join(TOPICS)}")]
-Items: TypeAlias = Annotated[
-    list[msgspec.Raw], Meta(description="an array of items, each a map or an array of params")
+_ITEMS_EXPECTED: Final = "an array of items, each a map or an array of params"
+Items: TypeAlias = Annotated[list[msgspec.Raw], Meta(description=_ITEMS_EXPECTED)]
+Forecasts: TypeAlias = Annotated[
+    list[msgspec.Raw],
+    Meta(
+        description=_ITEMS_EXPECTED,
+        max_length=FORECASTS_MAX,
+        extra={"too many": f"at most {FORECASTS_MAX} forecasts"},
+    ),
 ]
-Payouts: TypeAlias = Annotated[dict[str, Probability], Meta(description=PAYOUTS_EXPECTED)]
+Payouts: TypeAlias = Annotated[
+    dict[str, Probability], Meta(description=PAYOUTS_EXPECTED, max_length=PAYOUT_LABELS_MAX)
+]
 MetadataItem: TypeAlias = Annotated[MetadataValue, Meta(description=METADATA_VALUE_EXPECTED)]
-Metadata: TypeAlias = Annotated[dict[str, MetadataItem], Meta(description=METADATA_EXPECTED)]
+Metadata: TypeAlias = Annotated[
+    dict[str, MetadataItem],
+    Meta(
+        description=METADATA_EXPECTED,
+        max_length=METADATA_BYTES_MAX // PAIR_BYTES_MIN,
+        extra={"too many": f"at most {METADATA_BYTES_MAX} bytes when encoded"},
+    ),
+]
+"""How many entries there are is told before any is made: a message has room for 100,000."""
 
 
 class NoParams(Struct, frozen=True, kw_only=True):
@@ -240,7 +261,7 @@ class Combine(Struct, frozen=True, kw_only=True):
     """The market whose predictions are to be combined, or forecasts that are, each a map or an array."""
 
     market_id: Id | None = None
-    predictions: Items | None = None
+    predictions: Forecasts | None = None
     as_of: Time | None = None
     outcomes: Labels | None = None
 

@@ -10,7 +10,7 @@ The common case, a message that is right as it is, takes one pass of cheap compa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -45,6 +45,7 @@ from .wording import shown
 
 __all__ = [
     "check_forecast",
+    "check_forecasts",
     "check_id",
     "check_input",
     "check_market_resolved",
@@ -125,6 +126,27 @@ def check_forecast(field: str, given: object) -> Forecast:
         outcome=check_label(f"{field}.outcome", given.outcome),
         confidence=check_probability(f"{field}.confidence", given.confidence),
     )
+
+
+def check_forecasts(field: str, given: Sequence[Forecast], first: int = 0) -> Sequence[Forecast]:
+    """The same of forecasts next to each other, of which the first is number ``first`` of ``field``; fast where all are
+    right.
+
+    >>> try:
+    ...     check_forecasts("predictions", [Forecast(model_id="m", outcome="YES", confidence=1.2)], 7)
+    ... except InvalidValueError as error:
+    ...     print(error)
+    INVALID_VALUE predictions[7].confidence was 1.2; expected a number from 0 to 1
+    """
+    return [
+        each
+        if _is_id(each.model_id)
+        and _is_label(each.outcome)
+        and type(each.confidence) is float
+        and 0.0 <= each.confidence <= 1.0
+        else check_forecast(f"{field}[{index}]", each)
+        for index, each in enumerate(given, first)
+    ]
 
 
 def check_outcomes(outcomes: object) -> frozenset[str]:

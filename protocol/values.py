@@ -20,6 +20,7 @@ from .messages import PosteriorKind, ResolutionStatus, SelectionMode
 from .wording import alternatives, shown
 
 __all__ = [
+    "FORECASTS_MAX",
     "ID_BYTES_MAX",
     "ID_EXPECTED",
     "LABEL_BYTES_MAX",
@@ -31,6 +32,7 @@ __all__ = [
     "MODE_EXPECTED",
     "MONEY_DIGITS_MAX",
     "MONEY_EXPECTED",
+    "PAIR_BYTES_MIN",
     "PATH_BYTES_MAX",
     "PATH_EXPECTED",
     "PAYOUTS_EXPECTED",
@@ -70,6 +72,8 @@ METADATA_BYTES_MAX: Final = 4096
 PAIR_BYTES_MIN: Final = 2
 """Of a key and its value, in MessagePack."""
 PAYOUT_LABELS_MAX: Final = 256
+FORECASTS_MAX: Final = 10_000
+"""Forecasts combined in one call."""
 MONEY_DIGITS_MAX: Final = 18
 """Digits before and after the point; within these, products and sums of money stay exact."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from ...protocol.messages import (
     Forecast,
@@ -13,12 +15,25 @@ from ...protocol.messages import (
     RepeatsEnded,
 )
 from ..learning import pooling
-from ..learning.pooling import FORMS
+from ..learning.pooling import (
+    DEFAULT_RULES,
+    FORMS,
+    PIECE_CELLS,
+    Pieces,
+    Pool,
+    PoolRules,
+    slices,
+    sorted_in_pieces,
+    whole,
+)
 from .pool_state import PoolState
 from .pool_statistics import pooling_rules
 from .repeating import REPEATS_MIN
 
-__all__ = ["combine", "report", "weights"]
+__all__ = ["combine", "combining", "report", "weights"]
+
+MEMBER_CELLS: Final = 2
+"""What it takes to write down one forecast, in cells (:mod:`..learning.pooling.pieces`)."""
 
 
 def combine(
@@ -29,38 +44,100 @@ def combine(
     market_id: str | None = None,
 ) -> PooledForecast:
     """The forecasts as one; there is at least one. ``outcomes``: further ones of the market, where they are known."""
-    rules = state.rules.pool
-    combined = pooling.combine(
-        state.now.pool,
-        [(forecast.model_id, forecast.outcome, forecast.confidence) for forecast in forecasts],
-        outcomes,
-        pooling.DEFAULT_RULES if rules is None else pooling_rules(rules),
-    )
-    assert combined is not None, "no forecast was given"
-    probabilities, shares = combined.probabilities, combined.shares
-    outcome = max(probabilities, key=probabilities.__getitem__)  # of equals the first by label
-    members = [
-        PoolMember(
-            model_id=forecast.model_id,
-            outcome=forecast.outcome,
-            confidence=forecast.confidence,
-            share=shares[forecast.model_id],
+    return whole(_combined(_Known.of(state, state.now.pool), as_of, forecasts, outcomes, market_id))
+
+
+def combining(
+    state: PoolState,
+    as_of: int,
+    forecasts: Sequence[Forecast],
+    model_ids: Collection[str],
+    outcomes: Collection[str] = (),
+    market_id: str | None = None,
+) -> Pieces[PooledForecast]:
+    """The same by the state as it is now, computed in pieces by whoever asks: whatever the pool learns meanwhile.
+
+    ``model_ids``: those that made the forecasts.
+    """
+    known = _Known.of(state, pooling.excerpt(state.now.pool, model_ids))
+    return _combined(known, as_of, forecasts, outcomes, market_id)
+
+
+class _Known(NamedTuple):
+    """What forecasts are combined by."""
+
+    pool: Pool
+    rules: PoolRules
+    applied_seq: int
+    n: int
+
+    @classmethod
+    def of(cls, state: PoolState, pool: Pool) -> _Known:
+        rules = state.rules.pool
+        return cls(
+            pool, DEFAULT_RULES if rules is None else pooling_rules(rules), state.applied_seq, state.now.n
         )
-        for forecast in forecasts
-    ]
+
+
+def _combined(
+    known: _Known,
+    as_of: int,
+    forecasts: Sequence[Forecast],
+    outcomes: Collection[str],
+    market_id: str | None,
+) -> Pieces[PooledForecast]:
+    said: list[tuple[str, str, float]] = []
+    for start, end in slices(len(forecasts), 1):
+        said += [(each.model_id, each.outcome, each.confidence) for each in forecasts[start:end]]
+        yield end - start
+    combined = yield from pooling.combine_in_pieces(known.pool, said, outcomes, known.rules)
+    assert combined is not None, "no forecast was given"
+    probabilities = combined.probabilities
+    outcome = max(probabilities, key=probabilities.__getitem__)  # of equals the first by label
+    yield len(said) // 4  # to let go of what it was computed of
+    members = yield from _members(said, combined.shares)
+    yield len(said)  # to make the answer of it, and to send that
     return PooledForecast(
         market_id=market_id,
         as_of=as_of,
-        applied_seq=state.applied_seq,
-        n=state.now.n,
+        applied_seq=known.applied_seq,
+        n=known.n,
         outcome=outcome,
         confidence=probabilities[outcome],
         probabilities=probabilities,
         remainder=combined.remainder,
         disagreement=combined.disagreement,
-        members=tuple(sorted(members, key=lambda member: (-member.share, member.model_id, member.outcome))),
+        members=tuple(members),
         forms=combined.forms,
     )
+
+
+def _members(said: list[tuple[str, str, float]], shares: Mapping[str, float]) -> Pieces[list[PoolMember]]:
+    """Each forecast with its model's share: the largest first, of equals by model and outcome."""
+    by_model: dict[str, list[tuple[str, str, float]]] = {}
+    for start, end in slices(len(said), 1):
+        for each in said[start:end]:
+            by_model.setdefault(each[0], []).append(each)
+        yield end - start
+    # Shares are in the order of the models' names, and of equals that stays.
+    ranked = yield from sorted_in_pieces(shares, lambda model_id: -shares[model_id])
+    members: list[PoolMember] = []
+    cells = 0
+    for model_id in ranked:
+        share, made = shares[model_id], by_model[model_id]
+        if len(made) > 1:
+            made = yield from sorted_in_pieces(made, itemgetter(1))
+        for start, end in slices(len(made), MEMBER_CELLS):
+            members += [
+                PoolMember(model_id=model_id, outcome=outcome, confidence=confidence, share=share)
+                for _, outcome, confidence in made[start:end]
+            ]
+            cells += (end - start) * MEMBER_CELLS
+            if cells >= PIECE_CELLS:
+                yield cells
+                cells = 0
+    yield cells
+    return members
 
 
 def weights(state: PoolState, as_of: int) -> Mapping[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, Protocol
 
 from ..messages import (
@@ -86,15 +86,18 @@ class Backend(Protocol):
         """The same if it can be had without waiting, in less time; else None."""
         ...
 
-    def combine_nowait(
+    def combining_nowait(
         self,
         market_id: str | None = None,
         *,
-        predictions: Iterable[Forecast] | None = None,
+        forecasts: Sequence[Forecast] = (),
+        model_ids: Set[str] = frozenset(),
+        named: Set[str] = frozenset(),
         outcomes: Iterable[str] = (),
         as_of: int | None = None,
     ) -> Pending:
-        """A pooled forecast."""
+        """The forecasts of a market, or (market None) those given, as one: a generator that computes it in pieces. The
+        forecasts were checked; ``model_ids`` made them, and ``named`` are their outcomes."""
         ...
 
     def pause_nowait(self, model_id: str, until: int | None = None, reason: str = "") -> Pending:

@@ -65,7 +65,7 @@ class Outgoing(ABC):
         self.in_flight_bytes = 0
         """What they came as."""
         self.slow_questions = 0
-        """Questions that wait for a thread, or have one."""
+        """Questions that wait for a thread, or have one; and what is computed in pieces."""
         self.blocked = False
         """The client does not read what it was sent."""
         self.subscriber: Subscriber | None = None

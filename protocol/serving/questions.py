@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import structs
 
 from .. import params as p
-from ..decoding import ParamsDecoder, check_items
+from ..decoding import check_items
 from ..errors import InvalidValueError, ProtocolUnsupportedError, UnauthenticatedError
 from ..limits import PROTOCOL_VERSION
 from ..messages import DaemonStatistics, HelloReply, Subscription
 from ..methods import METHODS, TOPICS
 from ..validation import check_path
 from .backend import Backend, Pending
+from .combining import CombineRun
 from .groups import ControlSlot, outcome_of
 from .runs import QuestionRun, Run
 
@@ -35,10 +36,7 @@ Answer = Callable[["Taking", MsgId, Any, int], "Run | None"]
 PARAMS_UNITS: Final = 2
 SELECTION_UNITS: Final = 8
 DRAWS_A_UNIT: Final = 8
-CELLS_A_UNIT: Final = 12
-MARKET_UNITS: Final = 128
-"""What questions cost of a turn, measured against an input: parameters, a selection, the draws in it; forecasts that
-are combined, by models times outcomes, and those of a market, of which it is not known here how many they are."""
+"""What questions cost of a turn, measured against an input: parameters, a selection, the draws in it."""
 
 
 # ------------------------------------------------------------------- session
@@ -216,28 +214,9 @@ def _sample_many(session: Taking, msgid: MsgId, params: p.Samples, size_bytes: i
     return QuestionRun(session, msgid, "thompson_sample_batch", asks, units, size_bytes)
 
 
-@cache
-def _forecasts(depth_max: int) -> ParamsDecoder:
-    return ParamsDecoder(p.ForecastParams, depth_max)
-
-
-def _combine(session: Taking, msgid: MsgId, params: p.Combine, _size_bytes: int) -> None:
+def _combine(session: Taking, msgid: MsgId, params: p.Combine, size_bytes: int) -> Run:
     _room(session)
-    predictions, units = None, MARKET_UNITS
-    if params.predictions is not None:
-        check_items("predictions", len(params.predictions), session.service.limits.batch_items_max)
-        decoder = _forecasts(session.service.limits.depth_max)
-        predictions = [
-            decoder.decode(raw, f"predictions[{index}].").message()
-            for index, raw in enumerate(params.predictions)
-        ]
-        outcomes = {each.outcome for each in predictions} | set(params.outcomes or ())
-        units = SELECTION_UNITS + len(predictions) // 2 + len(predictions) * len(outcomes) // CELLS_A_UNIT
-    session.charge(units)
-    pending = session.service.backend.combine_nowait(
-        params.market_id, predictions=predictions, outcomes=params.outcomes or (), as_of=params.as_of
-    )
-    _when_done(session, msgid, "combine", params, pending)
+    return CombineRun(session, msgid, params, size_bytes)
 
 
 def _slow(method: str, ask: Callable[[Taking, Any], Any]) -> Answer:

@@ -22,6 +22,7 @@ from ..messages import ConfigReply, Receipt, ServerStatistics
 from ..methods import METHODS, Method
 from .backend import Backend
 from .feed import Feed
+from .pieces import PieceQueue
 from .subject import readable, subject_of
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class Service:
         self.stopping = False
         self.sessions: set[Session] = set()
         self.feed = Feed(self)
+        self.pieces = PieceQueue(self.post)
         self.routes = _routes(limits)
         self._wake = wake
         self._later = later
@@ -230,7 +232,9 @@ class Service:
 
 def _routes(limits: WireLimits) -> dict[str, Route]:
     depth = limits.depth_max
-    decoders = {name: ParamsDecoder(method.params, depth) for name, method in METHODS.items()}
+    decoders = {
+        name: ParamsDecoder(method.params, depth, limits.batch_items_max) for name, method in METHODS.items()
+    }
     routes: dict[str, Route] = {}
     many = {name: ManyDecoder(m.params) for name, m in METHODS.items() if m.kind in ("input", "signal")}
     for name, method in METHODS.items():

@@ -19,6 +19,7 @@ from ..framing import Chunk
 from ..limits import BAD_MESSAGES_MAX
 from ..log import get_logger
 from ..many import RequestParts, checked_messages, requests_of
+from ..parts import LARGE_BYTES
 from ..rows import plain_requests
 from ..validation import check_input
 from ..wording import plain, shown
@@ -126,6 +127,8 @@ class Taking(Outgoing):
     def _handle_neighbours(self, chunk: Chunk) -> list[bytes]:
         """Handle messages, inputs of one method that lie next to each other together; returns those that are left
         for another turn. Nothing is handled here if one is something unusual: all are left then."""
+        if len(chunk.data) > LARGE_BYTES * len(chunk.ends):
+            return chunk.messages()  # each is looked into for itself before much is made of it
         if self._take_plain(chunk):
             return []
         messages = chunk.messages()
@@ -213,6 +216,8 @@ class Taking(Outgoing):
 
     def _gather(self, group: InputGroup, route: Route, msgid: int | None, params: Raw, raw: bytes) -> None:
         """Decode an input and put it with its like."""
+        if len(raw) > PARAMS_BYTES_A_UNIT:
+            self.charge(len(raw) // PARAMS_BYTES_A_UNIT)
         try:
             try:
                 # In the form that the last ones had; if it is the other one, that is found out.
@@ -220,8 +225,6 @@ class Taking(Outgoing):
             except DECODE_ERRORS:
                 self._as_array = is_array(one_map(bytes(params)))
                 item = route.decoder.decode(params)
-            if len(raw) > PARAMS_BYTES_A_UNIT:
-                self.charge(len(raw) // PARAMS_BYTES_A_UNIT)
             group.add(msgid, check_input(item.message()), len(raw))
         except Exception as error:  # noqa: BLE001  # answered in its place, a defect of ours as well
             self.charge(1)
@@ -230,8 +233,8 @@ class Taking(Outgoing):
     def _handle_other(self, route: Route, msgid: int | None, params: Raw, size_bytes: int) -> None:
         if msgid is None and not route.method.notifiable:
             raise UnknownMethodError(f"{route.method.name} cannot be sent as a notification; send a request")
-        decoded = route.decoder.decode(params)
         self.charge(size_bytes // PARAMS_BYTES_A_UNIT)
+        decoded = route.decoder.decode(params)
         if route.kind == "batch":
             self._run = BatchRun(self, route, msgid, decoded, size_bytes)
         else:

@@ -335,6 +335,20 @@ MUTANTS = (
         "    present = float(len(log_weights))\n",
         ("tests/learning/test_pool_shares.py",),
     ),
+    Mutant(
+        "forecasts combined by what the pool learned meanwhile",
+        "actors/state/pool_views.py",
+        "pooling.excerpt(state.now.pool, model_ids)",
+        "state.now.pool",
+        ("tests/state/test_pool_combining.py",),
+    ),
+    Mutant(
+        "column of forecasts summed in two parts",
+        "actors/learning/pooling/in_pieces.py",
+        "lambda column: sum(map(mul, weights, column))",
+        "lambda column: sum(map(mul, weights[:9], column)) + sum(map(mul, weights[9:], column[9:]))",
+        ("tests/learning/test_pool_pieces.py",),
+    ),
     # ------------------------------------------------------------------ what is traded
     Mutant(
         "record shares what recalibration learned",

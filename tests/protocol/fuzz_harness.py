@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgpack
@@ -11,7 +11,6 @@ from handicapper.protocol.errors import (
     BusyError,
     ConflictError,
     HandicapperError,
-    InvalidValueError,
     UnknownMarketError,
     UnknownModelError,
 )
@@ -21,6 +20,7 @@ from handicapper.protocol.messages import (
     BackupReceipt,
     ConfigReply,
     DeadLetterReplay,
+    Forecast,
     PooledForecast,
     PoolReport,
     Receipt,
@@ -106,16 +106,18 @@ class MemoryBackend:
     def thompson_sample_at_once(self, n: int = 1, **_: Any) -> Any:
         return example(Selection) if n == 1 else None
 
-    def combine_nowait(
-        self, market_id: str | None = None, *, predictions: Iterable[Any] | None = None, **_: Any
+    def combining_nowait(
+        self, market_id: str | None = None, *, forecasts: Sequence[Forecast] = (), **_: Any
     ) -> Done:
-        if (market_id is None) == (predictions is None):
-            raise InvalidValueError("market_id", market_id, "a market or predictions, and not both")
-        if predictions is None:
-            return Done(error=UnknownMarketError(str(market_id)))
-        for index, forecast in enumerate(predictions):
-            check_forecast(f"predictions[{index}]", forecast)
-        return Done(example(PooledForecast))
+        if market_id is not None:
+            return Done(error=UnknownMarketError(market_id))
+        for index, forecast in enumerate(forecasts):
+            assert check_forecast(f"predictions[{index}]", forecast) == forecast, "checked before"
+        return Done(self._combined(len(forecasts)))
+
+    def _combined(self, count: int) -> Iterator[int]:
+        yield count
+        return example(PooledForecast)
 
     def pool(self, *, as_of: int | None = None) -> PoolReport:
         return example(PoolReport)

@@ -43,7 +43,7 @@ class Judged(NamedTuple):
     """The mean of the models, each with the same weight."""
 
 
-class _Mixture(NamedTuple):
+class Mixture(NamedTuple):
     """Every form of the pool of one event, and what it is made of."""
 
     evidence: list[float]
@@ -75,16 +75,16 @@ def combine(
     table = tabulate(forecasts, labels)
     if not table.rows:
         return None
-    standings = _standings(state, table.model_ids)
-    mixture = _mixture(
+    standings = standings_of(state, table.model_ids)
+    mixture = mixture_of(
         table.rows,
-        [_floored(row, rules) for row in table.rows],
+        [floored(row, rules) for row in table.rows],
         [(s.slow, s.fast, s.correction) for s in standings],
         state.form_evidence,
         state.sharpness,
         rules,
     )
-    shared = _shared(mixture.slow, mixture.fast, mixture.evidence)
+    shared = shares_by(mixture.slow, mixture.fast, mixture.evidence)
     pool = linear_pool(mixture.evidence, mixture.by_form)
     probabilities = dict(zip(table.labels, pool, strict=True))
     return Combined(
@@ -115,10 +115,10 @@ def learn(
     if outcome is None or not table.rows:
         return None
     _open_batch(state, at_ns, rules)
-    standings = _standings(state, table.model_ids)
+    standings = standings_of(state, table.model_ids)
     batch = state.batch
-    logs = [_floored(row, rules) for row in table.rows]
-    mixture = _mixture(
+    logs = [floored(row, rules) for row in table.rows]
+    mixture = mixture_of(
         table.rows,
         logs,
         [
@@ -138,7 +138,7 @@ def learn(
     return Judged(outcome, pooled, mixture.by_form[0])
 
 
-def _standings(state: Pool, model_ids: Sequence[str]) -> list[Standing]:
+def standings_of(state: Pool, model_ids: Sequence[str]) -> list[Standing]:
     models = state.models
     return [models.get(model_id, _NEW) for model_id in model_ids]
 
@@ -153,14 +153,14 @@ def _open_batch(state: Pool, at_ns: int, rules: PoolRules) -> None:
     state.sharpness_before = state.sharpness
 
 
-def _mixture(
+def mixture_of(
     rows: list[list[float]],
     logs: list[list[float]],
     weights: list[tuple[float, float, float]],
     form_evidence: Sequence[float],
     sharpness: float,
     rules: PoolRules,
-) -> _Mixture:
+) -> Mixture:
     """The forms, from each model's (slow, fast) log weights and correction."""
     evidence = softmax(form_evidence)
     slow = softmax([w[0] for w in weights])
@@ -168,26 +168,26 @@ def _mixture(
     n = len(logs)
     mean = [sum(column) / n for column in zip(*rows, strict=True)]
     forms = [mean, linear_pool(slow, rows), log_pool(fast, logs)]
-    base = _floored(linear_pool(_parts(evidence), forms), rules)
+    base = floored(linear_pool(parts_of(evidence), forms), rules)
     features = [base, *[[p - b for p, b in zip(row, base, strict=True)] for row in logs]]
     forms.append(log_pool([1.0 + sharpness, *[w[2] for w in weights]], features))
-    return _Mixture(evidence, forms, slow, fast, features)
+    return Mixture(evidence, forms, slow, fast, features)
 
 
-def _floored(row: list[float], rules: PoolRules) -> list[float]:
+def floored(row: list[float], rules: PoolRules) -> list[float]:
     return floored_logs(row, rules.probability_floor)
 
 
-def _parts(evidence: Sequence[float]) -> list[float]:
+def parts_of(evidence: Sequence[float]) -> list[float]:
     """The parts of the equal, the linear and the log-odds pool, by their evidence; sum to 1."""
     equal, linear, log_odds, _ = evidence
     total = equal + linear + log_odds
     return [equal / total, linear / total, log_odds / total] if total > 0.0 else [0.0, 1.0, 0.0]
 
 
-def _shared(slow: Sequence[float], fast: Sequence[float], evidence: Sequence[float]) -> list[float]:
+def shares_by(slow: Sequence[float], fast: Sequence[float], evidence: Sequence[float]) -> list[float]:
     """Shares: even, of the slow and of the fast rule, by the evidence of the pools they make."""
-    equal, linear, log_odds = _parts(evidence)
+    equal, linear, log_odds = parts_of(evidence)
     even = equal / len(slow)
     parts = [even + linear * s + log_odds * f for s, f in zip(slow, fast, strict=True)]
     total = sum(parts)  # 1, but for rounding: equal models have exactly equal shares of it
@@ -199,13 +199,13 @@ def _score(logs: Sequence[float], outcome: Sequence[float]) -> float:
     return sum(map(mul, logs, outcome))
 
 
-def _learn_forms(state: Pool, mixture: _Mixture, outcome: list[float], rules: PoolRules) -> None:
+def _learn_forms(state: Pool, mixture: Mixture, outcome: list[float], rules: PoolRules) -> None:
     """Bayes' rule over the forms, with evidence that fades towards the prior."""
     decay = rules.form_decay
     after: list[float] = []
     for p, e, form in zip(rules.form_prior, state.form_evidence, mixture.by_form, strict=True):
         prior = log(p)
-        after.append(prior + decay * (e - prior) + _score(_floored(form, rules), outcome))
+        after.append(prior + decay * (e - prior) + _score(floored(form, rules), outcome))
     top = max(after)
     state.form_evidence = tuple([e - top for e in after])
 
@@ -216,7 +216,7 @@ def _learn_models(
     model_ids: list[str],
     standings: list[Standing],
     logs: list[list[float]],
-    mixture: _Mixture,
+    mixture: Mixture,
     outcome: list[float],
     rules: PoolRules,
 ) -> None:
@@ -248,10 +248,10 @@ def shares(state: Pool, model_ids: Collection[str]) -> dict[str, float]:
     ordered = sorted(set(model_ids))
     if not ordered:
         return {}
-    standings = _standings(state, ordered)
+    standings = standings_of(state, ordered)
     slow = softmax([s.slow for s in standings])
     fast = softmax([s.fast for s in standings])
-    return dict(zip(ordered, _shared(slow, fast, softmax(state.form_evidence)), strict=True))
+    return dict(zip(ordered, shares_by(slow, fast, softmax(state.form_evidence)), strict=True))
 
 
 def relative_weights(
@@ -269,10 +269,10 @@ def relative_weights(
     shared = shares(state, model_ids)
     count = len(shared)
     weighed = {model_id: share * count for model_id, share in shared.items()}
-    standings = _standings(state, list(shared))
+    standings = standings_of(state, list(shared))
     slow_sum = sum([exp(s.slow) for s in standings])
     fast_sum = sum([exp(s.fast) for s in standings])
-    equal, linear, log_odds = _parts(softmax(state.form_evidence))
+    equal, linear, log_odds = parts_of(softmax(state.form_evidence))
     for model_id in sorted(set(returning) - shared.keys()):
         standing = state.models.get(model_id, _NEW)
         slow, fast = exp(standing.slow), exp(standing.fast)

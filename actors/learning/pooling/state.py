@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import log
 from typing import Final, NamedTuple
 
@@ -9,7 +10,10 @@ from msgspec import Struct
 
 from .share_rule import ShareRule
 
-__all__ = ["DEFAULT_RULES", "FORMS", "Pool", "PoolRules", "Standing", "copy_pool", "new_pool"]
+__all__ = ["DEFAULT_RULES", "FORMS", "Pool", "PoolRules", "Standing", "copy_pool", "excerpt", "new_pool"]
+
+COPIED_FOR_ONE: Final = 4
+"""Standings that are copied with their dict in the time that one is looked up."""
 
 FORMS: Final = ("equal", "linear", "log_odds", "corrected")
 """The forms a pool may take, in the order of their evidence: the plain mean, the linear pool by the slow
@@ -91,8 +95,25 @@ def new_pool(rules: PoolRules = DEFAULT_RULES) -> Pool:
 
 def copy_pool(state: Pool) -> Pool:
     """An independent copy, for the price of copying one dict: standings are never changed in place."""
+    return _with_models(state, dict(state.models))
+
+
+def excerpt(state: Pool, model_ids: Collection[str]) -> Pool:
+    """A copy of what is known of these models, and of what is kept for all: it combines their forecasts as the pool
+    does now, whatever that learns meanwhile. What is known of others is in it where leaving it out is more work.
+
+    >>> excerpt(Pool({"a": Standing(slow=1.0), "b": Standing()}, (), ()), ["a", "new"]).models["a"].slow
+    1.0
+    """
+    known = state.models
+    if len(known) < COPIED_FOR_ONE * len(model_ids):
+        return copy_pool(state)
+    return _with_models(state, {model_id: known[model_id] for model_id in model_ids if model_id in known})
+
+
+def _with_models(state: Pool, models: dict[str, Standing]) -> Pool:
     return Pool(
-        dict(state.models),
+        models,
         state.form_evidence,
         state.form_evidence_before,
         state.sharpness,

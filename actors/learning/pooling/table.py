@@ -57,10 +57,10 @@ def tabulate(forecasts: Iterable[tuple[str, str, float]], labels: Collection[str
         known.add(REMAINDER)
     ordered = sorted(known)
     model_ids = sorted(said)
-    return Table(ordered, model_ids, [_distribution(said[model_id], ordered) for model_id in model_ids])
+    return Table(ordered, model_ids, [distribution(said[model_id], ordered) for model_id in model_ids])
 
 
-def _distribution(said: Mapping[str, float], labels: list[str]) -> list[float]:
+def distribution(said: Mapping[str, float], labels: list[str]) -> list[float]:
     if len(said) == 1:
         ((only, confidence),) = said.items()
         rest = (1.0 - confidence) / (len(labels) - 1)
@@ -88,7 +88,7 @@ def target(payouts: Mapping[str, float], labels: list[str]) -> list[float] | Non
     """
     if len(payouts) == len(labels) and not any(payouts.values()):
         return None
-    return _distribution(payouts, labels)
+    return distribution(payouts, labels)
 
 
 def floored_logs(row: list[float], floor: float) -> list[float]:
