@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from importlib import metadata
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
@@ -149,8 +149,16 @@ def _params_of_many(session: Taking, msgid: MsgId, params: p.ModelIds, size_byte
     _room(session)
     check_items("model_ids", len(params.model_ids), session.service.limits.batch_items_max)
     ask = session.service.backend.get_adaptive_params_nowait
-    asks = [partial(ask, model, as_of=params.as_of) for model in params.model_ids]
-    return QuestionRun(session, msgid, "get_adaptive_params_batch", asks, PARAMS_UNITS, size_bytes)
+    models = params.model_ids
+    return QuestionRun(
+        session,
+        msgid,
+        "get_adaptive_params_batch",
+        len(models),
+        lambda index: ask(models[index], as_of=params.as_of),
+        PARAMS_UNITS,
+        size_bytes,
+    )
 
 
 def _draws(session: Taking, params: p.Sample) -> int:
@@ -199,8 +207,16 @@ def _sample_many(session: Taking, msgid: MsgId, params: p.Samples, size_bytes: i
             "samples", len(samples), f"at most {limits.draws_max} draws in all, not {draws}"
         )
     units = SELECTION_UNITS + draws // DRAWS_A_UNIT // max(len(samples), 1)
-    asks = [partial(_ask_sample, session.service.backend, sample) for sample in samples]
-    return QuestionRun(session, msgid, "thompson_sample_batch", asks, units, size_bytes)
+    backend = session.service.backend
+    return QuestionRun(
+        session,
+        msgid,
+        "thompson_sample_batch",
+        len(samples),
+        lambda index: _ask_sample(backend, samples[index]),
+        units,
+        size_bytes,
+    )
 
 
 @cache

@@ -1,0 +1,175 @@
+"""No turn of a session decodes, encodes or asks more than a bounded number of things, however many came as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from handicapper.protocol.errors import ConflictError
+from handicapper.protocol.limits import WireLimits
+from handicapper.protocol.messages import BatchResult, SignalBatch
+from handicapper.protocol.serving import batch_run, runs
+from handicapper.protocol.serving.outgoing import Outgoing
+from handicapper.protocol.serving.session import Session
+
+from .fuzz_harness import Done, Harness, MemoryBackend
+from .inputs import outcome, prediction
+from .test_neighbours import ROOMY, unpacked
+from .wire import notification, request
+
+REFUSED_A_TURN = batch_run.PIECE_UNITS // batch_run.REFUSED_UNITS
+COUNT = 1_000
+VALUES_AT_ONCE = 4
+"""In the largest list or tuple that one call of the encoder is to be given: an error and its place, an answer."""
+
+
+class Turns:
+    """How often something was done in each turn of the session."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+        self.counts: list[int] = []
+        turn = Session.turn
+
+        def counted(session: Session, now: float) -> None:
+            self.counts.append(0)
+            turn(session, now)
+
+        patch.setattr(Session, "turn", counted)
+
+    def count(self, owner: Any, name: str) -> None:
+        """Count the calls of this."""
+        original = getattr(owner, name)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self.counts[-1] += 1
+            return original(*arguments, **named)
+
+        self._patch.setattr(owner, name, counted)
+
+
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> Turns:
+    return Turns(monkeypatch)
+
+
+def answered(message: bytes, limits: WireLimits = ROOMY) -> tuple[list[Any], MemoryBackend]:
+    backend = MemoryBackend()
+    harness = Harness(backend, limits)
+    harness.receive(message)
+    assert harness.session.in_flight == harness.session.in_flight_bytes == harness.service.in_flight == 0
+    return unpacked(b"".join(harness.sent)), backend
+
+
+BAD: dict[str, Callable[[int], Any]] = {
+    "of a wrong type": lambda n: {"model_id": n},
+    "of a wrong value": lambda n: outcome(n, "m") | {"model_id": ""},
+    "of both": lambda n: {"model_id": n} if n % 2 else outcome(n, "m") | {"prediction_id": ""},
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_few_items_are_refused_in_one_turn(turns: Turns, kind: str) -> None:
+    """Each takes as long as a dozen that are right, and all of a batch may be bad."""
+    turns.count(batch_run, "encode")
+    told, _ = answered(request(7, "record_outcome_batch", [[BAD[kind](n) for n in range(COUNT)]]))
+    assert [index for index, _ in told[0][3]["errors"]] == list(range(COUNT))
+    assert max(turns.counts) <= REFUSED_A_TURN
+    assert sum(turns.counts) == COUNT, "and each of them once"
+
+
+def test_a_bad_item_costs_those_before_it_no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are decoded together once, and then each once by itself, however many pieces that takes."""
+    looked_at: list[int] = []
+    many = batch_run.plain_messages
+
+    def counted(params: list[Any]) -> Any:
+        looked_at.append(len(params))
+        return many(params)
+
+    monkeypatch.setattr(batch_run, "plain_messages", counted)
+    size = batch_run.PIECE_UNITS
+    items = [outcome(n, "m") | ({"model_id": ""} if n % 8 == 7 else {}) for n in range(4 * size)]
+    told, _ = answered(request(7, "record_outcome_batch", [items]))
+    assert len(told[0][3]["errors"]) == len(items) // 8
+    assert sum(looked_at) <= 2 * len(items)
+
+
+def test_notifications_of_a_batch_are_refused_with_their_pieces(turns: Turns) -> None:
+    turns.count(Outgoing, "answer_error")
+    items = [{"model_id": n} for n in range(COUNT)]
+    told, backend = answered(notification("record_outcome_batch", [items]))
+    assert not told
+    assert len(backend.letters) == COUNT
+    assert max(turns.counts) <= REFUSED_A_TURN
+
+
+def largest(value: Any) -> int:
+    """The length of the longest list or tuple in it."""
+    if isinstance(value, list | tuple):
+        return max([len(value), *map(largest, value)])
+    if isinstance(value, BatchResult):
+        return largest(value.errors)
+    if isinstance(value, SignalBatch):
+        return max(largest(value.errors), largest(value.decisions))
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "length"),
+    [
+        ("record_outcome_batch", [outcome(n, "m") for n in range(COUNT)], None),
+        ("record_outcome_batch", [{"model_id": n} for n in range(COUNT)], None),
+        ("process_signal_batch", [prediction(n) for n in range(COUNT)], None),
+        ("process_signal_batch", [{"model_id": n} for n in range(COUNT)], None),
+        ("get_adaptive_params_batch", [f"m{n}" for n in range(COUNT)], COUNT),
+        ("thompson_sample_batch", [{"n": 1}] * COUNT, COUNT),
+    ],
+)
+def test_what_is_answered_as_one_is_encoded_in_pieces(
+    monkeypatch: pytest.MonkeyPatch, method: str, params: list[Any], length: int | None
+) -> None:
+    given: list[Any] = []
+    answer = Outgoing.answer
+
+    def seen(session: Outgoing, msgid: int | None, result: Any) -> None:
+        given.append(result)
+        answer(session, msgid, result)
+
+    monkeypatch.setattr(Outgoing, "answer", seen)
+    told, _ = answered(request(7, method, [params]))
+    assert told[0][2] is None
+    assert max(map(largest, given)) <= VALUES_AT_ONCE
+    assert length is None or len(told[0][3]) == length
+
+
+def test_questions_of_a_batch_are_asked_and_encoded_in_pieces(turns: Turns) -> None:
+    turns.count(runs, "encode")
+    told, _ = answered(request(7, "get_adaptive_params_batch", [[f"m{n}" for n in range(COUNT)]]))
+    assert len(told[0][3]) == COUNT
+    assert max(turns.counts) <= runs.PIECE_UNITS
+    assert sum(turns.counts) == COUNT
+
+
+def test_decisions_are_answered_in_order_with_nil_for_what_is_refused() -> None:
+    ids = [f"{'conflict' if n % 3 == 1 else 'p'}-{n}" for n in range(600)]
+    items: list[Any] = [prediction(prediction_id=name) for name in ids]
+    items[5::7] = [{"model_id": n} for n in range(len(items[5::7]))]
+    told, _ = answered(request(7, "process_signal_batch", [items]))
+    result = told[0][3]
+    bad = [n for n in range(600) if n % 3 == 1 or n % 7 == 5]
+    assert [n for n, decision in enumerate(result["decisions"]) if decision is None] == bad
+    assert [index for index, _ in result["errors"]] == bad
+    assert len(result["decisions"]) == 600
+
+
+def test_the_first_error_of_a_batch_of_questions_answers_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(_: MemoryBackend, model_id: str, **__: Any) -> Done:
+        return Done(error=ConflictError(model_id)) if model_id in {"m3", "m500"} else Done(Raw(b"\xc0"))
+
+    monkeypatch.setattr(MemoryBackend, "get_adaptive_params_nowait", ask)
+    told, _ = answered(request(7, "get_adaptive_params_batch", [[f"m{n}" for n in range(COUNT)]]))
+    assert told == [[1, 7, [1, "CONFLICT m3"], None]]
