@@ -207,7 +207,7 @@ def test_what_a_full_model_refused_of_notifications_for_long_can_be_replayed(
 
         async def main() -> None:
             async with AsyncClient(server.unix) as other:
-                assert (await other.replay_dead_letters()).not_replayable == (letters[2].id,)
+                assert (await other.replay_dead_letters()).not_replayable == (bad.id,)
 
         asyncio.run(main(), debug=True)
 
