@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,10 +10,13 @@ from msgspec import Raw
 
 from handicapper.protocol.errors import ConflictError
 from handicapper.protocol.limits import WireLimits
-from handicapper.protocol.messages import BatchResult, SignalBatch
+from handicapper.protocol.messages import BatchResult, Receipt, SignalBatch
 from handicapper.protocol.serving import batch_run, runs
-from handicapper.protocol.serving.outgoing import Outgoing
+from handicapper.protocol.serving.groups import InputGroup
+from handicapper.protocol.serving.outgoing import ANSWERS_MAX, TURN_UNITS, Outgoing
+from handicapper.protocol.serving.service import POSTS_MAX
 from handicapper.protocol.serving.session import Session
+from handicapper.protocol.serving.taking import REFUSED_UNITS
 
 from .fuzz_harness import Done, Harness, MemoryBackend
 from .inputs import outcome, prediction
@@ -173,3 +176,77 @@ def test_the_first_error_of_a_batch_of_questions_answers_for_all(monkeypatch: py
     monkeypatch.setattr(MemoryBackend, "get_adaptive_params_nowait", ask)
     told, _ = answered(request(7, "get_adaptive_params_batch", [[f"m{n}" for n in range(COUNT)]]))
     assert told == [[1, 7, [1, "CONFLICT m3"], None]]
+
+
+# ------------------------------------------------------------- requests one behind the other
+
+
+def test_few_requests_are_refused_in_one_turn(turns: Turns) -> None:
+    turns.count(InputGroup, "add_refused")
+    bad = [request(n, "record_outcome", outcome(n, "m") | {"model_id": ""}) for n in range(COUNT)]
+    told, _ = answered(b"".join(bad))
+    assert [message[1] for message in told] == list(range(COUNT))
+    assert max(turns.counts) <= -(-TURN_UNITS // (1 + REFUSED_UNITS))
+    assert sum(turns.counts) == COUNT
+
+
+class Late(Done):
+    """A result that is there when the test says so."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__(result)
+        self.callbacks: list[Callable[[Any], Any]] = []
+
+    def is_set(self) -> bool:
+        return False
+
+    def add_done_callback(self, callback: Callable[[Any], Any]) -> None:
+        self.callbacks.append(callback)
+
+
+def test_refusals_that_waited_for_one_input_are_answered_in_several_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    late: list[Late] = []
+
+    def record(_: MemoryBackend, inputs: Sequence[Any]) -> Late:
+        late.append(Late([Receipt(seq=1) for _ in inputs]))
+        return late[-1]
+
+    monkeypatch.setattr(MemoryBackend, "record_checked_nowait", record)
+    harness = Harness(MemoryBackend(), ROOMY)
+    harness.receive(request(0, "record_outcome", outcome()))
+    for number in range(1, 3_000):
+        harness.receive(request(number, "record_outcome", {"model_id": 7}))
+    assert not harness.sent
+    goes = [0]
+    send = Outgoing.send_error
+
+    def counted(session: Outgoing, msgid: int | None, error: BaseException) -> None:
+        goes[-1] += 1
+        send(session, msgid, error)
+
+    post = harness.service.post
+    monkeypatch.setattr(Outgoing, "send_error", counted)
+    monkeypatch.setattr(harness.service, "post", lambda *posted: (goes.append(0), post(*posted)))
+    for pending in late:
+        for callback in pending.callbacks:
+            callback(pending)
+    harness.receive(b"")
+    assert [message[1] for message in unpacked(b"".join(harness.sent))] == list(range(3_000))
+    assert sum(goes) == 2_999
+    assert max(goes) <= ANSWERS_MAX
+
+
+def test_so_many_answers_are_handled_between_two_looks_at_the_sockets() -> None:
+    harness = Harness(MemoryBackend(), ROOMY)
+    done: list[int] = []
+    woken: list[None] = []
+    service = harness.service
+    service._wake = lambda: woken.append(None)
+    for number in range(3 * POSTS_MAX):
+        service.post(done.append, number)
+    for goes in range(1, 4):
+        service.drain()
+        assert done == list(range(goes * POSTS_MAX))
+        assert len(woken) == min(goes + 1, 3), "it is called again, as long as something is left"
