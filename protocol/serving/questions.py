@@ -35,11 +35,12 @@ Answer = Callable[["Taking", MsgId, Any, int], "Run | None"]
 
 
 PARAMS_UNITS: Final = 2
+PARAMS_ALONE_UNITS: Final = 3
 SELECTION_UNITS: Final = 8
 DRAWS_A_UNIT: Final = 8
 CELLS_A_UNIT: Final = 12
 MARKET_UNITS: Final = 128
-"""What questions cost of a turn, measured against an input: parameters, a selection, the draws in it; forecasts that
+"""What questions cost of a turn, measured against an input: parameters, also in a request of their own; a selection, the draws in it; forecasts that
 are combined, by models times outcomes, and those of a market, of which it is not known here how many they are."""
 
 
@@ -137,7 +138,7 @@ def _say(session: Taking, msgid: MsgId, method: str, params: object, pending: Pe
 
 def _params_of(session: Taking, msgid: MsgId, params: p.ModelAsOf, _size_bytes: int) -> None:
     _room(session)
-    session.charge(1)
+    session.charge(PARAMS_ALONE_UNITS)
     _when_done(
         session,
         msgid,

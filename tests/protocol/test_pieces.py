@@ -190,6 +190,14 @@ def test_few_requests_are_refused_in_one_turn(turns: Turns) -> None:
     assert sum(turns.counts) == COUNT
 
 
+def test_few_questions_for_parameters_are_answered_in_one_turn(turns: Turns) -> None:
+    turns.count(MemoryBackend, "get_adaptive_params_nowait")
+    told, _ = answered(b"".join(request(n, "get_adaptive_params", ["m"]) for n in range(COUNT)))
+    assert [message[1] for message in told] == list(range(COUNT))
+    assert max(turns.counts) <= TURN_UNITS // 4
+    assert sum(turns.counts) == COUNT
+
+
 class Late(Done):
     """A result that is there when the test says so."""
 
