@@ -40,8 +40,9 @@ SELECTION_UNITS: Final = 8
 DRAWS_A_UNIT: Final = 8
 CELLS_A_UNIT: Final = 12
 MARKET_UNITS: Final = 128
-"""What questions cost of a turn, measured against an input: parameters, also in a request of their own; a selection, the draws in it; forecasts that
-are combined, by models times outcomes, and those of a market, of which it is not known here how many they are."""
+"""What questions cost of a turn, measured against an input: parameters, in a batch and alone; a selection, the draws in
+it; forecasts that are combined, by models times outcomes, and those of a market, of which it is not known here how many
+they are."""
 
 
 # ------------------------------------------------------------------- session
