@@ -1,8 +1,8 @@
 """The cyclic garbage collector of a process that lives for months: it looks rarely, and at little each time.
 
 What inputs leave behind is no cycle: at its own thresholds the collector takes some 8 % of the time at full load, to
-find nothing. And a collection of everything looks through all that the models are made of, 14 objects each (of outcomes none); nobody
-is served meanwhile. So what has survived one is not looked at again, once it is so much that looking takes long.
+find nothing. And a collection of everything looks through all that the models are made of, 14 objects each (outcomes
+are none); nobody is served meanwhile. So what has survived one is not looked at again, once looking takes long.
 
 Garbage may be kept for ever in this way: a connection that was open then, and is closed later, leaves a cycle. That are
 a few objects for every :data:`FREEZE_OBJECTS` that are kept, and as long as no models come nothing is frozen at all.
