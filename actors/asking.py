@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
+from time import sleep
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -28,11 +29,17 @@ from .questions import (
 from .runtime.gather import Gathered
 from .selector import AskAll
 from .state import views
+from .state.pool_row import POOL_ID
+from .survey import ask_in_pieces
 
 __all__ = ["Asking"]
 
 CONTENDERS_MAX: Final = 1_000
 """With more models P(best) takes more than 0.2 s and is left out of a single report."""
+MODELS_A_PIECE: Final = 32
+"""Asked by one thread before it lets others have the interpreter; a report takes a model 0.03 ms."""
+
+PAUSE_SECONDS: Final = 0.0002
 
 
 class Asking:
@@ -231,10 +238,20 @@ class Asking:
         return reply.get(timeout)
 
     def _ask_all(self, view: Callable[[Any, int], Any], as_of: int, timeout: float) -> Gathered[str, Any]:
-        self._engine.check_open()
-        self._engine.settle(timeout)
-        reply: Reply[Gathered[str, Any]] = Reply(self._engine.selector.cell)
-        self._engine.ask(self._engine.selector, AskAll(view, as_of, timeout, reply), reply)
+        engine = self._engine
+        engine.check_open()
+        engine.settle(timeout)
+        if engine.driven:
+            # The selector's turn would be one of whoever drives, an event loop, and the reports of a thousand models
+            # take 30 ms; this thread waits for them anyway.
+            roster = engine.roster
+            asked = set(roster.refs) - set(roster.failed) - {POOL_ID}
+            refs = {model: roster.refs[model] for model in asked}
+            return ask_in_pieces(
+                engine.pool, refs, AskView(view, as_of), timeout, MODELS_A_PIECE, _step_aside
+            )
+        reply: Reply[Gathered[str, Any]] = Reply(engine.selector.cell)
+        engine.ask(engine.selector, AskAll(view, as_of, timeout, reply), reply)
         return reply.get(timeout + TIMEOUT_SECONDS)
 
     def _summary(self, gathered: Gathered[str, Any], model: str) -> ModelSummary:
@@ -260,6 +277,11 @@ class Asking:
     @staticmethod
     def _chances(gathered: Gathered[str, Any]) -> dict[str, float]:
         return _probabilities({m: pair for m, pair in gathered.values.items() if pair is not None})
+
+
+def _step_aside() -> None:
+    """Let whoever waits for the interpreter have it."""
+    sleep(PAUSE_SECONDS)
 
 
 def _probabilities(posteriors: dict[str, tuple[float, float]]) -> dict[str, float]:

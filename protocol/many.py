@@ -7,7 +7,7 @@ every form and names every error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -20,7 +20,15 @@ from .params import array_form, strict_form
 from .rows import plain_messages
 from .validation import check_input
 
-__all__ = ["ManyDecoder", "RequestParts", "checked_messages", "encode_receipts", "requests_of"]
+__all__ = [
+    "ManyDecoder",
+    "RequestParts",
+    "array_of",
+    "checked_message",
+    "checked_messages",
+    "encode_receipts",
+    "requests_of",
+]
 
 RequestParts = tuple[int, int, str, Raw]
 """(0, msgid, method, params)."""
@@ -71,10 +79,11 @@ class ManyDecoder:
 
 def checked_messages(params: Sequence[Any]) -> list[Any]:
     """The checked message of each params, in the place of an invalid one its error."""
-    return plain_messages(params) or [_checked(each) for each in params]
+    return plain_messages(params) or [checked_message(each) for each in params]
 
 
-def _checked(params: Any) -> Any:
+def checked_message(params: Any) -> Any:
+    """The same of one."""
     try:
         return check_input(params.message())
     except Exception as error:  # noqa: BLE001  # a defect of ours costs this one its place, not the others theirs
@@ -91,3 +100,18 @@ def encode_receipts(msgids: Sequence[int], receipts: Sequence[Receipt]) -> bytes
     # Without the head of the array: its length takes no byte of its own, two or four.
     count = len(receipts)
     return data[1 if count < 16 else 3 if count < 65_536 else 5 :]
+
+
+def array_of(count: int, parts: Iterable[bytes]) -> bytes:
+    """``count`` values, encoded already and one or more of them a part, as one array.
+
+    >>> array_of(3, [b"\\x07\\x08", b"\\xc0"]) == encode([7, 8, None])
+    True
+    """
+    if count < 16:
+        head = bytes([0x90 | count])
+    elif count < 65_536:
+        head = b"\xdc" + count.to_bytes(2, "big")
+    else:
+        head = b"\xdd" + count.to_bytes(4, "big")
+    return head + b"".join(parts)

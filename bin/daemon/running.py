@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +25,7 @@ from ..exit_codes import INTERNAL, OK, exit_code_of
 from ..opening import settings_from
 from .descriptors import raise_file_limit
 from .endpoints import Endpoints
+from .garbage import calm_collector
 from .health import look_after
 from .listening import Listener, listen
 from .model_log import log_models
@@ -48,7 +49,9 @@ DRAIN_SHARE: Final = 2 / 3
 BROKEN_SECONDS: Final = 2.0
 """For a stop when the actors cannot run: what is in flight cannot be answered any more."""
 
-COLLECT_AFTER_OBJECTS: Final = 20_000
+SWITCH_SECONDS: Final = 0.0005
+"""For how long a thread that computes keeps the interpreter from the event loop, which asks for it some three times a
+message: by Python's own 5 ms it waits 15 ms behind the reports of a thousand models."""
 
 _log = get_logger("daemon")
 
@@ -165,7 +168,8 @@ class Daemon:
                     await server.start_unix(listener.sock)
                 else:
                     await server.start_tcp(sock=listener.sock)
-            _calm_collector()
+            calm_collector()
+            sys.setswitchinterval(SWITCH_SECONDS)
             self._tell_ready(learner, listeners, state_dir)
             self.shutdown.on_reload = lambda: _call_soon(loop, reloading.ask)
             if self.shutdown.reload_asked:
@@ -238,14 +242,3 @@ def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -
     """What went wrong in a callback: the others go on."""
     error = context.get("exception")
     _log.error("error in the event loop", message=context.get("message"), error=repr(error), exc_info=error)
-
-
-def _calm_collector() -> None:
-    """Have the cyclic garbage collector look less often, and not at what was restored.
-
-    What inputs leave behind is no cycle: at its own thresholds the collector takes some 8 % of the time at
-    full load, to find nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 20)

@@ -8,9 +8,9 @@ from msgspec import Raw
 
 from ..connection import encode
 from ..decoding import check_items
-from ..errors import HandicapperError
-from ..many import checked_messages
-from ..messages import BatchResult, SignalBatch
+from ..many import array_of, checked_message
+from ..messages import BatchResult, Receipt, SignalBatch
+from ..rows import plain_messages
 from .backend import Pending
 from .groups import Slot, forget_value, outcome_of
 from .held import NO_ROOM
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from .outgoing import Outgoing
     from .service import Route
 
-__all__ = ["PIECE_ITEMS", "BatchRun"]
+__all__ = ["PIECE_UNITS", "REFUSED_UNITS", "BatchRun"]
 
-PIECE_ITEMS: Final = 256
-"""Items that are decoded and handed on in one turn."""
+PIECE_UNITS: Final = 256
+"""What is decoded and handed on in one turn: so many items."""
+
+REFUSED_UNITS: Final = 8
+"""What an item costs of them that is refused: that it is decoded by itself and its error worded takes some 80 µs."""
+
+_RECEIPTS: Final = {Receipt}
+_NIL: Final = encode(None)
 
 
 class _Piece(NamedTuple):
@@ -33,12 +39,36 @@ class _Piece(NamedTuple):
     indices: list[int]
     """Of the items in the batch."""
     items: list[Any]
+    refused: dict[int, bytes]
+    """By index, those between them that are not handed on: [index, error] as it travels, for a request."""
     tries: int = 0
     """How often these were refused because of what they are for."""
 
 
+class _Tally:
+    """What is told of the receipts of a batch."""
+
+    __slots__ = ("accepted", "duplicates", "revised", "scored", "seq")
+
+    def __init__(self) -> None:
+        self.accepted = self.duplicates = self.scored = self.revised = self.seq = 0
+
+    def add(self, receipts: list[Receipt]) -> None:
+        """Count these in."""
+        if not receipts:
+            return
+        new = [receipt for receipt in receipts if not receipt.duplicate]
+        self.accepted += len(new)
+        self.duplicates += len(receipts) - len(new)
+        self.scored += sum([receipt.scored for receipt in new])
+        self.revised += sum([receipt.revised for receipt in new])
+        self.seq = max(self.seq, *[receipt.seq for receipt in receipts])
+
+
 class BatchRun(Slot):
     """A batch of inputs or signals.
+
+    Whatever is told of an item is made with its piece: counted, or encoded. All together would be one long turn.
 
     Raises:
         TooLargeError: it has too many items.
@@ -59,24 +89,30 @@ class BatchRun(Slot):
         self._msgid = msgid
         self._signals = route.item.kind == "signal"
         self._next = 0
+        self._one_by_one_to = 0
+        """Up to there the items were looked at together, and are not all plain."""
         self._under_way = 0
-        self._results: list[Any] = [None] * len(self._raws)
-        self._told: dict[int, Raw] = {}
-        """The errors among them as they travel: encoded with their piece, for all together would be one long turn."""
+        self._tally = _Tally()
+        self._told: dict[int, bytes] = {}
+        """By the order of its piece: [index, error] of the items refused, one after the other."""
+        self._decided: dict[int, bytes] = {}
+        """The same of decisions, nil for an item refused."""
+        self._refused = 0
+        self._first: tuple[int, BaseException] | None = None
+        """The first item refused."""
         self._size_bytes = size_bytes
         session.enter(self, 1, size_bytes)
 
     def advance(self) -> bool:
         """Hand on the next piece; returns whether there is another."""
         start = self._next
-        self._next = end = min(start + PIECE_ITEMS, len(self._raws))
-        self._session.charge(end - start)
-        piece = _Piece(self._session.held.place(), [], [])
-        for index, item in enumerate(self._checked(start, end), start):
+        piece = _Piece(self._session.held.place(), [], [], {})
+        items, units = self._checked(start)
+        self._next = start + len(items)
+        self._session.charge(units)
+        for index, item in enumerate(items, start):
             if isinstance(item, Exception):
-                forget_value(item)
-                self._session.charge(1)
-                self._finished(index, item)
+                self._refuse(piece, index, item, bytes(self._raws[index]))
             else:
                 piece.indices.append(index)
                 piece.items.append(item)
@@ -87,20 +123,32 @@ class BatchRun(Slot):
             self._send(piece)
         return self._next < len(self._raws)
 
-    def _checked(self, start: int, end: int) -> list[Any]:
-        """Checked messages, in the place of an invalid one its error."""
-        raws, many = self._raws[start:end], self._route.many
+    def _checked(self, start: int) -> tuple[list[Any], int]:
+        """Checked messages, in the place of an invalid one its error, as many as a turn has time for; and what they
+        cost of it."""
+        raws, many = self._raws[start : start + PIECE_UNITS], self._route.many
         assert many is not None
-        params = many.decode(raws)
-        if params is not None:
-            return checked_messages(params)
+        params = many.decode(raws) if start >= self._one_by_one_to else None
+        if params is not None and (messages := plain_messages(params)) is not None:
+            return messages, len(messages)
+        if start >= self._one_by_one_to:
+            # Not tried again with those that are left: that would decode each of them once for each piece before it.
+            self._one_by_one_to = start + len(raws)
         items: list[Any] = []
-        for raw in raws:
-            try:
-                items += checked_messages([self._route.item_decoder.decode(raw)])
-            except Exception as error:  # noqa: BLE001  # a defect of ours costs this item its place
-                items.append(error)
-        return items
+        units = 0
+        for index in range(len(raws)):
+            if units >= PIECE_UNITS:
+                break
+            item = self._one(raws[index]) if params is None else checked_message(params[index])
+            units += REFUSED_UNITS if isinstance(item, Exception) else 1
+            items.append(item)
+        return items, units
+
+    def _one(self, raw: Any) -> Any:
+        try:
+            return checked_message(self._route.item_decoder.decode(raw))
+        except Exception as error:  # noqa: BLE001  # a defect of ours costs this item its place
+            return error
 
     def _hold(self, piece: _Piece) -> None:
         self._session.held.hold(piece.order, lambda: self._send(piece))
@@ -130,63 +178,80 @@ class BatchRun(Slot):
             # Nobody can be told to come again, so we do.
             self._hold(piece)
             return
-        again = _Piece(piece.order, [], [], piece.tries + 1)
-        answers = [error] * len(piece.items) if error else results
-        for index, item, result in zip(piece.indices, piece.items, answers, strict=True):
-            self._finished(index, result)
-            if self._msgid is None and self._session.held.waits_for(result, piece.tries):
-                again.indices.append(index)
-                again.items.append(item)
-        if again.items:
-            self._hold(again)
+        answers: list[Any] = [error] * len(piece.items) if error else results
+        if set(map(type, answers)) == _RECEIPTS:
+            self._tally.add(answers)
+        elif again := self._sorted_out(piece, answers):
+            self._hold(_Piece(piece.order, *again, {}, piece.tries + 1))
             return
+        if self._msgid is not None and piece.refused:
+            self._refused += len(piece.refused)
+            self._told[piece.order] = b"".join([piece.refused[index] for index in sorted(piece.refused)])
         self._under_way -= 1
         if not self._under_way and self._next == len(self._raws):
             self._session.settle(self)
 
-    def _finished(self, index: int, result: Any) -> None:
-        self._results[index] = result
-        if self._msgid is not None and isinstance(result, Exception):
-            self._told[index] = Raw(encode(result))
+    def _sorted_out(self, piece: _Piece, answers: list[Any]) -> tuple[list[int], list[Any]] | None:
+        """Count, encode or refuse each; returns (indices, items) of those that are to be handed on again."""
+        receipts: list[Receipt] = []
+        decided = dict.fromkeys(piece.refused, _NIL)
+        again: tuple[list[int], list[Any]] = [], []
+        for index, item, answer in zip(piece.indices, piece.items, answers, strict=True):
+            if self._msgid is None and self._session.held.waits_for(answer, piece.tries):
+                again[0].append(index)
+                again[1].append(item)
+            elif isinstance(answer, Exception):
+                decided[index] = _NIL
+                self._refuse(piece, index, answer, item)
+            elif not self._signals:
+                receipts.append(answer)
+            elif self._msgid is not None:
+                decided[index] = encode(answer)
+        self._tally.add(receipts)
+        self._decided[piece.order] = b"".join([decided[index] for index in sorted(decided)])
+        return again if again[0] else None
+
+    def _refuse(self, piece: _Piece, index: int, error: Exception, item: object) -> None:
+        """Remember, or say now if nobody waits for it, what is wrong with an item.
+
+        Args:
+            piece: it is part of that.
+            index: it is that one of the batch.
+            error: is the reason.
+            item: is kept as a dead letter: the message, so that it can be tried again, if it is a right one.
+
+        """
+        forget_value(error)
+        if self._msgid is None:
+            self._session.answer_error(None, error, self._route.method.name, item)
+            return
+        piece.refused[index] = encode((index, error))
+        if self._first is None or index < self._first[0]:
+            self._first = index, error
 
     def emit(self) -> None:
         """Answer it as a whole."""
-        session, method = self._session, self._route.method.name
-        results = self._results
-        refused = tuple((i, result) for i, result in enumerate(results) if isinstance(result, Exception))
-        if self._msgid is None:
-            for index, error in refused:
-                session.answer_error(None, error, method, self._refused(self._raws[index]))
-            session.leave(1, self._size_bytes)
-            return
-        if refused:
-            index, error = refused[0]
-            session.log_items_refused(method, len(refused), error, self._raws[index])
-        told: Any = tuple(sorted(self._told.items()))
-        if self._signals:
-            decisions = tuple(None if isinstance(result, Exception) else result for result in results)
-            session.answer(self._msgid, SignalBatch(decisions=decisions, errors=told))
-        else:
-            session.answer(self._msgid, self._batch_result(told))
+        session = self._session
+        if self._msgid is not None:
+            if self._first is not None:
+                index, error = self._first
+                session.log_items_refused(self._route.method.name, self._refused, error, self._raws[index])
+            session.answer(self._msgid, self._result())
         session.leave(1, self._size_bytes)
 
-    def _refused(self, raw: Any) -> Any:
-        """An item to be kept as a dead letter: the message, so that it can be tried again, if it is a right one."""
-        try:
-            (message,) = checked_messages([self._route.item_decoder.decode(raw)])
-        except HandicapperError:
-            return bytes(raw)
-        return bytes(raw) if isinstance(message, HandicapperError) else message
-
-    def _batch_result(self, refused: tuple[tuple[int, Exception], ...]) -> BatchResult:
-        receipts = [result for result in self._results if not isinstance(result, Exception)]
-        new = [receipt for receipt in receipts if not receipt.duplicate]
+    def _result(self) -> SignalBatch | BatchResult:
+        count = len(self._raws)
+        told: Any = Raw(array_of(self._refused, [self._told[order] for order in sorted(self._told)]))
+        if self._signals:
+            decided: Any = Raw(array_of(count, [self._decided[order] for order in sorted(self._decided)]))
+            return SignalBatch(decisions=decided, errors=told)
+        tally = self._tally
         return BatchResult(
-            total=len(self._results),
-            accepted=len(new),
-            duplicates=len(receipts) - len(new),
-            scored=sum(receipt.scored for receipt in new),
-            revised=sum(receipt.revised for receipt in new),
-            errors=refused,
-            seq=max((receipt.seq for receipt in receipts), default=0),
+            total=count,
+            accepted=tally.accepted,
+            duplicates=tally.duplicates,
+            scored=tally.scored,
+            revised=tally.revised,
+            errors=told,
+            seq=tally.seq,
         )

@@ -28,6 +28,9 @@ TURN_UNITS: Final = 256
 
 ANSWER_BYTES_A_UNIT: Final = 2_048
 
+ANSWERS_MAX: Final = 512
+"""Requests of a connection that are answered in one go: thousands that were refused may wait for one before them."""
+
 _log = get_logger("server")
 _debugging = debugging("server")
 
@@ -101,8 +104,15 @@ class Outgoing(ABC):
     def settle(self, slot: Slot) -> None:
         """The slot's answer is known; answer it once those before it are."""
         slot.settled = True
-        slots = self._slots
+        self._emit_settled()
+
+    def _emit_settled(self) -> None:
+        """Answer what may be answered; the rest of it, if it is much, after a look at the sockets."""
+        slots, enough = self._slots, self.in_flight - ANSWERS_MAX
         while slots and slots[0].settled:
+            if self.in_flight <= enough:
+                self.service.post(self._emit_settled)
+                break
             slots.popleft().emit()
         self.service.touch(self)
 

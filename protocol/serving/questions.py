@@ -5,17 +5,19 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from importlib import metadata
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import structs
+from msgspec import Raw, structs
 
 from .. import params as p
+from ..connection import encode
 from ..decoding import check_items
 from ..errors import InvalidValueError, ProtocolUnsupportedError, UnauthenticatedError
 from ..limits import PROTOCOL_VERSION
+from ..many import array_of
 from ..messages import DaemonStatistics, HelloReply, Subscription
 from ..methods import METHODS, TOPICS
 from ..validation import check_path
@@ -34,9 +36,11 @@ Answer = Callable[["Taking", MsgId, Any, int], "Run | None"]
 
 
 PARAMS_UNITS: Final = 2
+PARAMS_ALONE_UNITS: Final = 3
 SELECTION_UNITS: Final = 8
 DRAWS_A_UNIT: Final = 8
-"""What questions cost of a turn, measured against an input: parameters, a selection, the draws in it."""
+"""What questions cost of a turn, measured against an input: parameters, in a batch and alone; a selection, the draws in
+it."""
 
 
 # ------------------------------------------------------------------- session
@@ -133,7 +137,7 @@ def _say(session: Taking, msgid: MsgId, method: str, params: object, pending: Pe
 
 def _params_of(session: Taking, msgid: MsgId, params: p.ModelAsOf, _size_bytes: int) -> None:
     _room(session)
-    session.charge(1)
+    session.charge(PARAMS_ALONE_UNITS)
     _when_done(
         session,
         msgid,
@@ -147,8 +151,16 @@ def _params_of_many(session: Taking, msgid: MsgId, params: p.ModelIds, size_byte
     _room(session)
     check_items("model_ids", len(params.model_ids), session.service.limits.batch_items_max)
     ask = session.service.backend.get_adaptive_params_nowait
-    asks = [partial(ask, model, as_of=params.as_of) for model in params.model_ids]
-    return QuestionRun(session, msgid, "get_adaptive_params_batch", asks, PARAMS_UNITS, size_bytes)
+    models = params.model_ids
+    return QuestionRun(
+        session,
+        msgid,
+        "get_adaptive_params_batch",
+        len(models),
+        lambda index: ask(models[index], as_of=params.as_of),
+        PARAMS_UNITS,
+        size_bytes,
+    )
 
 
 def _draws(session: Taking, params: p.Sample) -> int:
@@ -210,13 +222,28 @@ def _sample_many(session: Taking, msgid: MsgId, params: p.Samples, size_bytes: i
             "samples", len(samples), f"at most {limits.draws_max} draws in all, not {draws}"
         )
     units = SELECTION_UNITS + draws // DRAWS_A_UNIT // max(len(samples), 1)
-    asks = [partial(_ask_sample, session.service.backend, sample) for sample in samples]
-    return QuestionRun(session, msgid, "thompson_sample_batch", asks, units, size_bytes)
+    backend = session.service.backend
+    return QuestionRun(
+        session,
+        msgid,
+        "thompson_sample_batch",
+        len(samples),
+        lambda index: _ask_sample(backend, samples[index]),
+        units,
+        size_bytes,
+    )
 
 
 def _combine(session: Taking, msgid: MsgId, params: p.Combine, size_bytes: int) -> Run:
     _room(session)
     return CombineRun(session, msgid, params, size_bytes)
+
+
+def _encoded(result: Any) -> Raw:
+    """A result as it travels; a list item by item, for while one call encodes no other thread gets a word in."""
+    if isinstance(result, list):
+        return Raw(array_of(len(result), [encode(item) for item in result]))
+    return Raw(encode(result))
 
 
 def _slow(method: str, ask: Callable[[Taking, Any], Any]) -> Answer:
@@ -239,7 +266,7 @@ def _slow(method: str, ask: Callable[[Taking, Any], Any]) -> Answer:
         def done(result: Any, error: BaseException | None) -> None:
             place.answer(lambda: say(result, error))
 
-        session.service.run_blocking(lambda: ask(session, params), done, lambda: not session.gone)
+        session.service.run_blocking(lambda: _encoded(ask(session, params)), done, lambda: not session.gone)
 
     return answer
 

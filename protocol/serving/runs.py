@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from msgspec import Raw
+
+from ..connection import encode
+from ..many import array_of
 from .backend import Pending
 from .groups import outcome_of
 
 if TYPE_CHECKING:
     from .outgoing import Outgoing
 
-__all__ = ["QuestionRun", "Run"]
+__all__ = ["PIECE_UNITS", "QuestionRun", "Run"]
 
 PIECE_UNITS: Final = 128
 
@@ -27,11 +31,15 @@ class Run(Protocol):
 class QuestionRun:
     """Many questions that came as one and are answered as one list, in order; the first error answers for all.
 
+    Each answer is encoded when it is known: all together would be one long turn, and as objects they are many more
+    that a collection of garbage looks through.
+
     Args:
         session: whose they are.
         msgid: the request.
         method: what it asked for.
-        asks: each asks one question.
+        count: how many questions.
+        ask: asks the one with this index.
         units: what one costs, in units of :attr:`.outgoing.TURN_UNITS`.
         size_bytes: what the request came as.
 
@@ -42,19 +50,21 @@ class QuestionRun:
         session: Outgoing,
         msgid: int | None,
         method: str,
-        asks: Sequence[Callable[[], Pending]],
+        count: int,
+        ask: Callable[[int], Pending],
         units: int,
         size_bytes: int,
     ) -> None:
         self._session = session
         self._msgid = msgid
         self._method = method
-        self._asks = asks
+        self._count = count
+        self._ask = ask
         self._units = max(units, 1)
         self._size_bytes = size_bytes
         self._next = 0
-        self._left = len(asks)
-        self._results: list[Any] = [None] * len(asks)
+        self._left = count
+        self._answers: list[bytes] = [b""] * count
         self._error: BaseException | None = None
         self._place = session.lanes.place(method)
         session.enter(None, 1, size_bytes)
@@ -62,26 +72,30 @@ class QuestionRun:
     def advance(self) -> bool:
         """Ask some more."""
         service = self._session.service
-        end = min(self._next + max(PIECE_UNITS // self._units, 1), len(self._asks))
+        end = min(self._next + max(PIECE_UNITS // self._units, 1), self._count)
         self._session.charge((end - self._next) * self._units)
         for index in range(self._next, end):
             try:
-                pending = self._asks[index]()
+                pending = self._ask(index)
             except Exception as error:  # noqa: BLE001  # whatever it is, the client gets it
                 self._done(index, None, error)
                 continue
-            pending.add_done_callback(lambda done, index=index: service.post(self._settled, index, done))
+            if pending.is_set():  # as it is when nobody had to be waited for
+                self._settled(index, pending)
+            else:
+                pending.add_done_callback(lambda done, index=index: service.post(self._settled, index, done))
         self._next = end
-        if not self._asks:
+        if not self._count:
             self._place.answer(self._answer)
-        return end < len(self._asks)
+        return end < self._count
 
     def _settled(self, index: int, pending: Pending) -> None:
         self._done(index, *outcome_of(pending))
 
     def _done(self, index: int, result: Any, error: BaseException | None) -> None:
-        self._results[index] = result
         self._error = self._error or error
+        if self._error is None and self._msgid is not None:
+            self._answers[index] = encode(result)
         self._left -= 1
         if not self._left:
             self._place.answer(self._answer)
@@ -91,5 +105,5 @@ class QuestionRun:
         if self._error is not None:
             session.answer_error(self._msgid, self._error, self._method, None)
         else:
-            session.answer(self._msgid, self._results)
+            session.answer(self._msgid, Raw(array_of(self._count, self._answers)))
         session.leave(1, self._size_bytes)

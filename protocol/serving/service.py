@@ -35,6 +35,9 @@ BLOCKING_THREADS: Final = 2
 
 BUSY_RETRY_MS: Final = 20
 
+POSTS_MAX: Final = 64
+"""Answers, each of one question or of a group of inputs, that are handled between two looks at the sockets."""
+
 _log = get_logger("server")
 
 
@@ -131,11 +134,11 @@ class Service:
             self._wake()
 
     def drain(self) -> None:
-        """Do what was posted, then write what came of it: once per connection."""
+        """Do what was posted, or some of it, then write what came of it: once per connection."""
         # Cleared before looking: who posts after it wakes the loop again.
         self._woken = False
         inbox = self._inbox
-        for _ in range(len(inbox)):
+        for _ in range(min(len(inbox), POSTS_MAX)):
             action, arguments = inbox.popleft()
             try:
                 action(*arguments)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from handicapper.protocol.limits import WireLimits
 from handicapper.protocol.many import ManyDecoder
-from handicapper.protocol.serving import batch_run, outgoing, session, taking
+from handicapper.protocol.serving import outgoing, session, taking
 from handicapper.protocol.serving.session import Session
 
 from .fuzz_harness import Harness, MemoryBackend
@@ -265,33 +265,3 @@ def test_items_of_a_batch_are_answered_the_same_both_ways(message: bytes) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ManyDecoder, "decode", lambda *_: None)
         assert answers([message]) == expected
-
-
-def test_errors_of_a_batch_are_encoded_with_their_pieces_and_not_all_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """16,384 of them at once would be one turn of 30 ms, which everybody waits for."""
-    turns: list[int] = []
-    encode, advance = batch_run.encode, batch_run.BatchRun.advance
-
-    def counted(value: Any) -> bytes:
-        turns[-1] += 1
-        return encode(value)
-
-    def turn(self: batch_run.BatchRun) -> bool:
-        turns.append(0)
-        return advance(self)
-
-    def shown(self: batch_run.BatchRun) -> None:
-        turns.append(0)
-        emit(self)
-
-    emit = batch_run.BatchRun.emit
-    monkeypatch.setattr(batch_run, "encode", counted)
-    monkeypatch.setattr(batch_run.BatchRun, "advance", turn)
-    monkeypatch.setattr(batch_run.BatchRun, "emit", shown)
-    pieces = 5
-    count = pieces * batch_run.PIECE_ITEMS
-    told = unpacked(answers([request(7, "record_outcome_batch", [[{"model_id": n} for n in range(count)]])]))
-    assert turns == [batch_run.PIECE_ITEMS] * pieces + [0]
-    assert [index for index, _ in told[0][3]["errors"]] == list(range(count))
