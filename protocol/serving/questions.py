@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from functools import cache
 from importlib import metadata
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Raw, structs
@@ -21,10 +20,12 @@ from ..many import array_of
 from ..messages import DaemonStatistics, HelloReply, Subscription
 from ..methods import METHODS, TOPICS
 from ..validation import check_path
-from .backend import Backend, Pending
+from .backend import Pending
 from .combining import CombineRun
-from .groups import ControlSlot, outcome_of
+from .groups import ControlSlot
 from .runs import QuestionRun, Run
+from .selecting import sample, sample_many
+from .when_done import room, when_done
 
 if TYPE_CHECKING:
     from .taking import Taking
@@ -37,10 +38,7 @@ Answer = Callable[["Taking", MsgId, Any, int], "Run | None"]
 
 PARAMS_UNITS: Final = 2
 PARAMS_ALONE_UNITS: Final = 3
-SELECTION_UNITS: Final = 8
-DRAWS_A_UNIT: Final = 8
-"""What questions cost of a turn, measured against an input: parameters, in a batch and alone; a selection, the draws in
-it."""
+"""What parameters cost of a turn, in a batch and alone, measured against an input."""
 
 
 # ------------------------------------------------------------------- session
@@ -96,49 +94,10 @@ def _subscribe(session: Taking, msgid: MsgId, params: p.Subscribe, _size_bytes: 
 # ----------------------------------------------------------------- questions
 
 
-def _room(session: Taking) -> None:
-    full = session.service.busy(1)
-    if full is not None:
-        raise full
-
-
-def _when_done(session: Taking, msgid: MsgId, method: str, params: object, pending: Pending) -> None:
-    """Answer once it is done; in this turn if it is already, as it is when nobody had to be waited for, because
-    waking the loop would take longer than most questions do."""
-    if pending.is_set() and not session.lanes.waits(method):
-        _say(session, msgid, method, params, pending)
-        return
-    service, asking, here = session.service, True, get_ident()
-    place = session.lanes.place(method)
-
-    def say() -> None:
-        _say(session, msgid, method, params, pending)
-        session.leave(1)
-
-    def done(_: Pending) -> None:
-        if asking and get_ident() == here:
-            place.answer(say)
-        else:
-            service.post(place.answer, say)
-
-    session.enter(None, 1)
-    pending.add_done_callback(done)
-    asking = False
-
-
-def _say(session: Taking, msgid: MsgId, method: str, params: object, pending: Pending) -> None:
-    """Answer with what is done."""
-    result, error = outcome_of(pending)
-    if error is not None:
-        session.answer_error(msgid, error, method, params)
-    else:
-        session.answer(msgid, result)
-
-
 def _params_of(session: Taking, msgid: MsgId, params: p.ModelAsOf, _size_bytes: int) -> None:
-    _room(session)
+    room(session)
     session.charge(PARAMS_ALONE_UNITS)
-    _when_done(
+    when_done(
         session,
         msgid,
         "get_adaptive_params",
@@ -148,7 +107,7 @@ def _params_of(session: Taking, msgid: MsgId, params: p.ModelAsOf, _size_bytes: 
 
 
 def _params_of_many(session: Taking, msgid: MsgId, params: p.ModelIds, size_bytes: int) -> Run:
-    _room(session)
+    room(session)
     check_items("model_ids", len(params.model_ids), session.service.limits.batch_items_max)
     ask = session.service.backend.get_adaptive_params_nowait
     models = params.model_ids
@@ -163,79 +122,8 @@ def _params_of_many(session: Taking, msgid: MsgId, params: p.ModelIds, size_byte
     )
 
 
-def _draws(session: Taking, params: p.Sample) -> int:
-    """How many draws a selection takes, if that is not too many: they are drawn in the loop's thread."""
-    service = session.service
-    models = service.backend.model_count()
-    if params.models is not None:
-        check_items("models", len(params.models), service.limits.batch_items_max)
-        models = min(len(params.models), models)
-    if params.n == 1:
-        return models
-    draws, draws_max = params.n * models, service.limits.draws_max
-    if params.n > 1 and draws > draws_max:
-        each = max(draws_max // max(models, 1), 1)
-        expected = f"at most {draws_max} draws in all: {each} for each of {models} models"
-        raise InvalidValueError("n", params.n, expected)
-    return max(draws, models)
-
-
-def _ask_sample(backend: Backend, params: p.Sample) -> Pending:
-    return backend.thompson_sample_nowait(
-        params.n,
-        as_of=params.as_of,
-        models=params.models,
-        selection_id=params.selection_id,
-        seed=params.seed,
-        mode=params.mode,
-    )
-
-
-def _sample(session: Taking, msgid: MsgId, params: p.Sample, _size_bytes: int) -> None:
-    _room(session)
-    session.charge(SELECTION_UNITS + _draws(session, params) // DRAWS_A_UNIT)
-    backend = session.service.backend
-    if not session.lanes.waits("thompson_sample"):
-        selection = backend.thompson_sample_at_once(
-            params.n,
-            as_of=params.as_of,
-            models=params.models,
-            selection_id=params.selection_id,
-            seed=params.seed,
-            mode=params.mode,
-        )
-        if selection is not None:
-            session.answer(msgid, selection)
-            return
-    _when_done(session, msgid, "thompson_sample", params, _ask_sample(backend, params))
-
-
-def _sample_many(session: Taking, msgid: MsgId, params: p.Samples, size_bytes: int) -> Run:
-    _room(session)
-    limits = session.service.limits
-    check_items("samples", len(params.samples), limits.batch_items_max)
-    decode = session.service.routes["thompson_sample"].decoder.decode
-    samples: list[p.Sample] = [decode(raw, f"samples[{index}].") for index, raw in enumerate(params.samples)]
-    draws = sum(_draws(session, sample) for sample in samples)
-    if len(samples) > 1 and draws > limits.draws_max:
-        raise InvalidValueError(
-            "samples", len(samples), f"at most {limits.draws_max} draws in all, not {draws}"
-        )
-    units = SELECTION_UNITS + draws // DRAWS_A_UNIT // max(len(samples), 1)
-    backend = session.service.backend
-    return QuestionRun(
-        session,
-        msgid,
-        "thompson_sample_batch",
-        len(samples),
-        lambda index: _ask_sample(backend, samples[index]),
-        units,
-        size_bytes,
-    )
-
-
 def _combine(session: Taking, msgid: MsgId, params: p.Combine, size_bytes: int) -> Run:
-    _room(session)
+    room(session)
     return CombineRun(session, msgid, params, size_bytes)
 
 
@@ -250,7 +138,7 @@ def _slow(method: str, ask: Callable[[Taking, Any], Any]) -> Answer:
     """A question that takes long: asked on a thread."""
 
     def answer(session: Taking, msgid: MsgId, params: Any, _size_bytes: int) -> None:
-        _room(session)
+        room(session)
         session.enter(None, 1)
         session.slow_questions += 1
         place = session.lanes.place(method)
@@ -310,21 +198,21 @@ def _config(session: Taking, msgid: MsgId, _params: p.NoParams, _size_bytes: int
 
 def _control(method: str, send: Callable[[Taking, Any], Pending]) -> Answer:
     def answer(session: Taking, msgid: MsgId, params: Any, _size_bytes: int) -> None:
-        _room(session)
+        room(session)
         ControlSlot(session, msgid, method, params, lambda: send(session, params))
 
     return answer
 
 
 def _snapshot(session: Taking, msgid: MsgId, _params: p.NoParams, _size_bytes: int) -> None:
-    _room(session)
-    _when_done(session, msgid, "snapshot", None, session.service.backend.snapshot_nowait())
+    room(session)
+    when_done(session, msgid, "snapshot", None, session.service.backend.snapshot_nowait())
 
 
 def _restart(session: Taking, msgid: MsgId, params: p.ModelName, _size_bytes: int) -> None:
-    _room(session)
+    room(session)
     pending = session.service.backend.restart_nowait(params.model_id)
-    _when_done(session, msgid, "restart", params, pending)
+    when_done(session, msgid, "restart", params, pending)
 
 
 def _replay(session: Taking, params: p.LetterIds) -> Any:
@@ -355,8 +243,8 @@ ANSWERS: Final[dict[str, Answer]] = {
     "subscribe": _subscribe,
     "get_adaptive_params": _params_of,
     "get_adaptive_params_batch": _params_of_many,
-    "thompson_sample": _sample,
-    "thompson_sample_batch": _sample_many,
+    "thompson_sample": sample,
+    "thompson_sample_batch": sample_many,
     "combine": _combine,
     "pool": _slow("pool", lambda session, params: session.service.backend.pool(as_of=params.as_of)),
     "models": _slow("models", lambda session, params: session.service.backend.models(as_of=params.as_of)),

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 
+from handicapper.protocol.decoding import ParamsDecoder
 from handicapper.protocol.errors import ConflictError
 from handicapper.protocol.limits import WireLimits
 from handicapper.protocol.messages import BatchResult, Receipt, SignalBatch
-from handicapper.protocol.serving import batch_run, runs
+from handicapper.protocol.serving import batch_run, runs, selecting
 from handicapper.protocol.serving.groups import InputGroup
 from handicapper.protocol.serving.outgoing import ANSWERS_MAX, TURN_UNITS, Outgoing
 from handicapper.protocol.serving.service import POSTS_MAX
@@ -258,3 +259,20 @@ def test_so_many_answers_are_handled_between_two_looks_at_the_sockets() -> None:
         service.drain()
         assert done == list(range(goes * POSTS_MAX))
         assert len(woken) == min(goes + 1, 3), "it is called again, as long as something is left"
+
+
+def test_selections_of_a_batch_are_decoded_and_asked_in_pieces(turns: Turns) -> None:
+    turns.count(selecting, "_ask_sample")
+    turns.count(ParamsDecoder, "decode")
+    told, _ = answered(request(7, "thompson_sample_batch", [[{"n": 1}] * COUNT]))
+    assert len(told[0][3]) == COUNT
+    assert max(turns.counts) <= 1 + 2 * runs.PIECE_UNITS // selecting.SELECTION_UNITS
+    assert sum(turns.counts) == 1 + 2 * COUNT
+
+
+def test_draws_of_a_batch_are_bounded_in_all_and_said_where() -> None:
+    message = request(7, "thompson_sample_batch", [[{"n": 5, "models": ["a"]}] * 100])
+    told, _ = answered(message, structs.replace(ROOMY, draws_max=50))
+    assert told[0][2][1] == (
+        "INVALID_VALUE samples was 100; expected at most 50 draws in all, not 55 in the first 11"
+    )
