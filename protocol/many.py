@@ -114,4 +114,4 @@ def array_of(count: int, parts: Iterable[bytes]) -> bytes:
         head = b"\xdc" + count.to_bytes(2, "big")
     else:
         head = b"\xdd" + count.to_bytes(4, "big")
-    return head + b"".join(parts)
+    return b"".join([head, *parts])  # one copy of what may be megabytes
