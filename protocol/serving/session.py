@@ -7,13 +7,15 @@ come back together. What may take longer (a batch) is handed on in pieces, one a
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from ..connection import msgid_of_head, plain_call_of
 from ..errors import ProtocolError, TimedOutError
 from ..framing import Framer
 from ..log import get_logger
-from .outgoing import TURN_UNITS, Edge
+from .groups import InputGroup, SignalGroup
+from .held import Held
+from .outgoing import TURN_UNITS, Edge, Outgoing
 from .service import Service
 from .taking import Taking
 
@@ -33,6 +35,30 @@ ALONE_BYTES_MAX: Final = 512
 
 _NOTHING: Final = Framer(0)
 """What connections that are gone have instead of their bytes."""
+
+
+class _NoEdge:
+    """In the place of a socket that is gone."""
+
+    def send(self, data: bytes) -> None:
+        """Nobody is there."""
+
+    def finish(self) -> None:
+        """It is."""
+
+    def turn_soon(self) -> None:
+        """There is nothing to be done."""
+
+    def read(self, wanted: bool) -> None:
+        """There is nothing to be read."""
+
+
+_NO_EDGE: Final = _NoEdge()
+_NOBODY: Final = cast("Outgoing", None)
+_NO_INPUTS: Final = InputGroup(_NOBODY)
+_NO_SIGNALS: Final = SignalGroup(_NOBODY)
+_NOT_HELD: Final = Held(_NOBODY)
+"""The same for what else a session has of its own: empty, and nothing is ever put into them."""
 
 _log = get_logger("server")
 
@@ -163,8 +189,9 @@ class Session(Taking):
             self._edge.turn_soon()
         if self._finished:
             if not left:
-                # Until the garbage collector finds the session, it holds next to nothing.
                 self.framer = _NOTHING
+                if not self.in_flight:
+                    self._let_go()
             return
         if not self.in_flight and (self.faulty or (self.ended and not left)):
             self._finished = True
@@ -173,6 +200,13 @@ class Session(Taking):
             # What waits for a turn of its own is no reason to stop reading, unless it is much.
             much = left and self.framer.waiting_bytes > READ_AHEAD_BYTES
             self._edge.read(self.faulty or not (much or stuck))
+
+    def _let_go(self) -> None:
+        """Refer to nothing that refers to this session: it is gone when the last one lets go of it. A collection of
+        garbage may not find it: it is told not to look at what was there at some time (``bin/daemon/garbage.py``).
+        """
+        self._edge = _NO_EDGE
+        self._inputs, self._signals, self.held, self.subscriber = _NO_INPUTS, _NO_SIGNALS, _NOT_HELD, None
 
     def drop(self) -> None:
         """The connection is gone: nothing can be sent. What had come is taken in all the same."""
