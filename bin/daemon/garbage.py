@@ -4,7 +4,7 @@ What inputs leave behind is no cycle: at its own thresholds the collector takes 
 find nothing. And a collection of everything looks through all that the models are made of, 14 objects each (outcomes
 are none); nobody is served meanwhile. So what has survived one is not looked at again, once looking takes long.
 
-Circles that are there at such a time and are let go of later are kept for ever. What comes and goes must therefore be
+Cycles that are there at such a time and are let go of later are kept for ever. What comes and goes must therefore be
 none: connections let go of what refers to them at their end (``Session._let_go``).
 """
 
