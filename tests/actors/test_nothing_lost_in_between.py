@@ -71,6 +71,7 @@ def test_deliveries_beyond_a_full_mailbox_are_in_the_next_snapshot(
     learner = open_learner(settings=small_settings(limits={"mailbox_messages_max": 4}))
     learner.record_outcome(outcome(0))
     acknowledged = 1
+    eventually(lambda: model_ref(learner).cell.at_rest)
     with held(model_ref(learner)), pytest.raises(BusyError, match='mailbox of model "m"'):
         while True:
             learner.record_outcome(outcome(acknowledged))
