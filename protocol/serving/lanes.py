@@ -43,7 +43,7 @@ class Place:
         self._say = say
         lane = self._lane
         while lane and (known := lane[0]._say) is not None:
-            lane.popleft()
+            lane.popleft()._say = None  # whoever is answered may hold the place: no cycle is left
             known()
 
 

@@ -102,8 +102,9 @@ class QuestionRun:
 
     def _answer(self) -> None:
         session = self._session
-        if self._error is not None:
-            session.answer_error(self._msgid, self._error, self._method, None)
+        error, self._error = self._error, None  # whose traceback knows this run
+        if error is not None:
+            session.answer_error(self._msgid, error, self._method, None)
         else:
             session.answer(self._msgid, Raw(array_of(self._count, self._answers)))
         session.leave(1, self._size_bytes)

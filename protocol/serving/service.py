@@ -195,6 +195,7 @@ class Service:
             except BaseException as raised:  # noqa: BLE001  # whatever it is, the client gets it
                 result, error = None, raised
             self.post(done, result, error)
+            del error  # its traceback knows this frame: a cycle
 
         self._blocking.submit(run)
 

@@ -90,3 +90,60 @@ def test_a_connection_that_is_gone_needs_no_collection_of_garbage(
             eventually(lambda: not any(made() is not None for made in watched))
         finally:
             gc.enable()
+
+
+def _signal(number: int) -> dict[str, Any]:
+    return msgspec.to_builtins(prediction(number), builtin_types=(bytes,))
+
+
+CALLS: list[tuple[str, Any]] = [
+    ("hello", {"protocol": [9, 0]}),
+    ("nobody knows this", None),
+    ("record_prediction_batch", [[_signal(n) for n in range(3)]]),
+    ("record_outcome_batch", [[_fields(n) for n in range(600)]]),
+    ("record_outcome_batch", [[{"model_id": n} for n in range(600)]]),
+    ("process_signal_batch", [[_signal(n) for n in range(600)]]),
+    ("get_adaptive_params_batch", [[f"m{n}" for n in range(600)]]),
+    ("thompson_sample_batch", [[{"n": 3}] * 50]),
+    ("thompson_sample_batch", [[{"n": 0}] * 50]),
+    ("combine", ["k1"]),
+    ("combine", ["nowhere"]),
+    ("combine", [None, [[f"m{n}", "ABC"[n % 3], 0.3] for n in range(50)]]),
+    ("combine", [None, [[f"m{n}", "ABC"[n % 3], 0.3] for n in range(5_000)]]),
+    ("combine", [None, [[f"m{n}", "A", 3.0] for n in range(50)]]),
+    ("report", ["m"]),
+    ("report", ["nobody"]),
+    ("reports", None),
+    ("models", None),
+    ("pool", None),
+    ("verify", None),
+    ("statistics", None),
+    ("dead_letters", None),
+    ("replay_dead_letters", [["no such"]]),
+    ("config", None),
+    ("snapshot", None),
+    ("backup", ["relative"]),
+    ("pause", ["m"]),
+    ("resume", ["m"]),
+    ("reset", ["nobody"]),
+    ("set_posterior", ["m", "changepoint"]),
+    ("restart", ["m"]),
+]
+
+
+def test_no_call_keeps_its_connection(watched: list[weakref.ref[Any]]) -> None:
+    """Nor does an error, whose traceback knows where it was raised."""
+    with serving() as running:
+        gc.collect()
+        gc.disable()
+        try:
+            for method, params in CALLS:
+                watched.clear()
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(running.path)
+                    connection.sendall(request(1, method, params))
+                    assert connection.recv(1 << 16), method
+                eventually(lambda: len(watched) >= 2)
+                eventually(lambda: not any(made() for made in watched))
+        finally:
+            gc.enable()
