@@ -41,7 +41,7 @@ def _few(lineup: Lineup, as_of: int, key: bytes) -> Found | None:
     draws: list[float] = []
     samples: list[ModelSample] = []
     ineligible: list[str] = []
-    for name, first, second, cell, acquire, release, mail in lineup.seats:
+    for name, first, second, cell, acquire, release, mail, _ in lineup.seats:
         found = _ask(cell, acquire, release, mail, as_of)
         if found is None:
             ineligible.append(name)
@@ -63,7 +63,7 @@ def _many(lineup: Lineup, as_of: int, key: bytes) -> Found | None:
     alphas: list[float] = []
     betas: list[float] = []
     ineligible: list[str] = []
-    for place, (name, _, _, cell, acquire, release, mail) in enumerate(lineup.seats):
+    for place, (name, _, _, cell, acquire, release, mail, _) in enumerate(lineup.seats):
         found = _ask(cell, acquire, release, mail, as_of)
         if found is None:
             ineligible.append(name)

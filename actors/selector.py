@@ -20,9 +20,9 @@ from pykka._envelope import Envelope
 from ..protocol.messages import Selection, SelectionMode
 from ..protocol.wording import shown
 from .at_once import AT_ONCE_MAX, ranked_at_once
-from .learning.draws import draw_key, stream_of
+from .learning.draws import draw_key
 from .model import AskView
-from .ranking import Lineup, Question, ranked
+from .ranking import Lineup, Question, Seat, ranked, seat_of
 from .roster import Roster
 from .runtime.actor import PooledActor
 from .runtime.dispatcher import Dispatcher
@@ -68,8 +68,8 @@ class Scatter:
         self._roster = roster
         self._dispatcher = dispatcher
         self._timers = timers
-        self._streams: dict[str, bytes] = {}
-        self._everyone = (0, 0, 0), Lineup([], [], [], [])
+        self._seats: dict[str, Seat] = {}
+        self._everyone = (0, 0, 0), Lineup([], [])
         """How many models there were, and how many had been given up and brought back, when it was made; and all that
         work. The first only grows, and the second shrinks only when the third grows."""
 
@@ -156,14 +156,14 @@ class Scatter:
         return lineup
 
     def _made(self, models: Iterable[str], unreachable: Iterable[str]) -> Lineup:
-        refs, known = self._roster.refs, self._streams
-        names, streams = sorted(models), []
-        for name in names:
-            stream = known.get(name)
-            if stream is None:
-                stream = known[name] = stream_of(name)
-            streams.append(stream)
-        return Lineup(names, [refs[name].cell for name in names], streams, sorted(unreachable))
+        refs, known = self._roster.refs, self._seats
+        seats: list[Seat] = []
+        for name in sorted(models):
+            seat, cell = known.get(name), refs[name].cell
+            if seat is None or seat[3] is not cell:
+                seat = known[name] = seat_of(name, cell)
+            seats.append(seat)
+        return Lineup(seats, sorted(unreachable))
 
 
 class SelectorActor(PooledActor):

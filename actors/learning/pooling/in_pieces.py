@@ -1,7 +1,8 @@
 """The pool of one event with many models or labels, computed in pieces: to the bit what :func:`.pool.combine` says.
 
 What is summed is summed in one call, for a sum taken apart would be rounded otherwise: rows are cut into pieces of some
-models, and columns into pieces of some labels.
+models, and columns into pieces of some labels. Rows are tuples: at one of numbers the collector of garbage looks once,
+at a list again and again.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ def combine_large(
     rows, width, count = table.rows, len(table.labels), len(table.rows)
     if not rows:
         return None
-    logs: list[list[float]] = []
+    logs: list[tuple[float, ...]] = []
     for start, end in slices(count, width):
-        logs += [floored(row, rules) for row in rows[start:end]]
+        logs += [tuple(floored(row, rules)) for row in rows[start:end]]
         yield (end - start) * width
     weights = [(s.slow, s.fast, s.correction) for s in standings_of(state, table.model_ids)]
     yield count // MODELS_WEIGHED
@@ -94,16 +95,16 @@ def _table(forecasts: Sequence[tuple[str, str, float]], labels: Collection[str])
         known.add(REMAINDER)
     ordered = yield from sorted_in_pieces(known)
     model_ids = yield from sorted_in_pieces(said)
-    rows: list[list[float]] = []
+    rows: list[tuple[float, ...]] = []
     for start, end in slices(len(model_ids), len(ordered) + ROW_CELLS):
-        rows += [distribution(said[model_id], ordered) for model_id in model_ids[start:end]]
+        rows += [tuple(distribution(said[model_id], ordered)) for model_id in model_ids[start:end]]
         yield (end - start) * (len(ordered) + ROW_CELLS)
     return Table(ordered, model_ids, rows)
 
 
 def _mixture(
-    rows: list[list[float]],
-    logs: list[list[float]],
+    rows: Sequence[Sequence[float]],
+    logs: Sequence[Sequence[float]],
     weights: list[tuple[float, float, float]],
     form_evidence: Sequence[float],
     sharpness: float,
@@ -120,9 +121,9 @@ def _mixture(
     log_odds = softmax((yield from _linear_pool(fast, logs)))
     forms = [mean, linear, log_odds]
     base = floored(linear_pool(parts_of(evidence), forms), rules)
-    features = [base]
+    features = [tuple(base)]
     for start, end in slices(n, len(base)):
-        features += [[p - b for p, b in zip(row, base, strict=True)] for row in logs[start:end]]
+        features += [tuple([p - b for p, b in zip(row, base, strict=True)]) for row in logs[start:end]]
         yield (end - start) * len(base)
     coefficients = [1.0 + sharpness, *[w[2] for w in weights]]
     forms.append(softmax((yield from _linear_pool(coefficients, features))))

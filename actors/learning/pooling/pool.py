@@ -50,7 +50,7 @@ class Mixture(NamedTuple):
     by_form: list[list[float]]
     slow: list[float]
     fast: list[float]
-    features: list[list[float]]
+    features: Sequence[Sequence[float]]
     """Of the corrected pool: the pool's log probabilities, then each model's minus the pool's."""
 
 
@@ -154,8 +154,8 @@ def _open_batch(state: Pool, at_ns: int, rules: PoolRules) -> None:
 
 
 def mixture_of(
-    rows: list[list[float]],
-    logs: list[list[float]],
+    rows: Sequence[Sequence[float]],
+    logs: Sequence[Sequence[float]],
     weights: list[tuple[float, float, float]],
     form_evidence: Sequence[float],
     sharpness: float,
@@ -174,7 +174,7 @@ def mixture_of(
     return Mixture(evidence, forms, slow, fast, features)
 
 
-def floored(row: list[float], rules: PoolRules) -> list[float]:
+def floored(row: Sequence[float], rules: PoolRules) -> list[float]:
     return floored_logs(row, rules.probability_floor)
 
 

@@ -9,7 +9,7 @@ has the last probability given for it, and what they leave is spread over the la
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import log
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ class Table(NamedTuple):
 
     labels: list[str]
     model_ids: list[str]
-    rows: list[list[float]]
+    rows: Sequence[Sequence[float]]
     """Per model, the probability of each label; sums to 1."""
 
 
@@ -91,7 +91,7 @@ def target(payouts: Mapping[str, float], labels: list[str]) -> list[float] | Non
     return distribution(payouts, labels)
 
 
-def floored_logs(row: list[float], floor: float) -> list[float]:
+def floored_logs(row: Sequence[float], floor: float) -> list[float]:
     """Logarithms of a distribution in which no label has less than ``floor`` (before it sums to 1 again).
 
     A forecast of 0 or 1 that was wrong would otherwise cost infinitely much, once and for ever.
