@@ -136,6 +136,11 @@ class Outgoing(ABC):
         self.charge(len(data) // ANSWER_BYTES_A_UNIT)
         self._out.append(data)
 
+    @property
+    def budget(self) -> int:
+        """What is left of the turn; below 0 if more was done."""
+        return self._budget
+
     def charge(self, units: int) -> None:
         """Make the turn shorter by what something took beyond the ordinary: a unit is about 10 µs."""
         self._budget -= units

@@ -40,7 +40,7 @@ class QuestionRun:
         method: what it asked for.
         count: how many questions.
         ask: asks the one with this index.
-        units: what one costs, in units of :attr:`.outgoing.TURN_UNITS`.
+        units: what one costs, in units of :attr:`.outgoing.TURN_UNITS`; more is charged where it is asked.
         size_bytes: what the request came as.
 
     """
@@ -71,23 +71,28 @@ class QuestionRun:
 
     def advance(self) -> bool:
         """Ask some more."""
-        service = self._session.service
-        end = min(self._next + max(PIECE_UNITS // self._units, 1), self._count)
-        self._session.charge((end - self._next) * self._units)
-        for index in range(self._next, end):
-            try:
-                pending = self._ask(index)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the client gets it
-                self._done(index, None, error)
-                continue
-            if pending.is_set():  # as it is when nobody had to be waited for
-                self._settled(index, pending)
-            else:
-                pending.add_done_callback(lambda done, index=index: service.post(self._settled, index, done))
-        self._next = end
+        session = self._session
+        until = session.budget - PIECE_UNITS
+        while self._next < self._count and session.budget > until:
+            index = self._next
+            self._next += 1
+            session.charge(self._units)
+            self._ask_one(index)
         if not self._count:
             self._place.answer(self._answer)
-        return end < self._count
+        return self._next < self._count
+
+    def _ask_one(self, index: int) -> None:
+        service = self._session.service
+        try:
+            pending = self._ask(index)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client gets it
+            self._done(index, None, error)
+            return
+        if pending.is_set():  # as it is when nobody had to be waited for
+            self._settled(index, pending)
+        else:
+            pending.add_done_callback(lambda done: service.post(self._settled, index, done))
 
     def _settled(self, index: int, pending: Pending) -> None:
         self._done(index, *outcome_of(pending))

@@ -276,3 +276,16 @@ def test_draws_of_a_batch_are_bounded_in_all_and_said_where() -> None:
     assert told[0][2][1] == (
         "INVALID_VALUE samples was 100; expected at most 50 draws in all, not 55 in the first 11"
     )
+
+
+def test_few_large_selections_of_a_batch_are_asked_in_one_turn(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They cost what they draw."""
+    models, count = 80, 200
+    monkeypatch.setattr(MemoryBackend, "model_count", lambda _: models)
+    turns.count(selecting, "_ask_sample")
+    told, _ = answered(request(7, "thompson_sample_batch", [[{"n": 1}] * count]))
+    assert len(told[0][3]) == count
+    each = selecting.SELECTION_UNITS + models // selecting.DRAWS_A_UNIT
+    assert max(turns.counts) == -(-runs.PIECE_UNITS // each)
