@@ -89,6 +89,16 @@ class ConsistencyCheck:
             return False
         return True
 
+    def let_go(self) -> None:
+        """Free what was folded; the check is over then."""
+        self._free(self._fold.book, self._fold.states)
+
+    def _free(self, book: Book, states: dict[str, LearnerState]) -> None:
+        book.let_go(self._breathe)
+        while states:
+            states.popitem()
+            self._breathe()
+
     def report(self, seq: int | None) -> VerifyReport:
         """Compare what is stored with the journal up to ``seq`` (None: all of it), which was folded."""
         differences = list(self.differences)
@@ -104,6 +114,7 @@ class ConsistencyCheck:
                 self._damaged.extend(f"{table}: {reason}" for table, _, reason in restored.quarantined)
                 if self._first_seq == 1:
                     differences += self._compare(restored)
+                self._free(restored.book, restored.states)
         return VerifyReport(
             ok=not self._damaged and not differences,
             first_seq=self._first_seq,

@@ -86,7 +86,9 @@ def verify_learner(engine: Engine) -> VerifyReport:
         with snapshots_held(engine):
             seq = durable_seq(engine)
             check.fold(seq)
-            return check.report(seq)
+            report = check.report(seq)
+        check.let_go()
+        return report
 
 
 def _take_snapshot(engine: Engine) -> None:

@@ -13,7 +13,7 @@ while they are young costs far less than to keep each one for the snapshot.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -151,6 +151,12 @@ class RecentEntries:
                 break
             count += 1
         del self._firsts[:count], self._lists[:count]
+
+    def let_go(self, pause: Callable[[], object]) -> None:
+        """Let go of all of them, a list between two calls of ``pause``."""
+        while self._lists:
+            del self._firsts[-1], self._lists[-1]
+            pause()
 
 
 class LooseOutcomes:

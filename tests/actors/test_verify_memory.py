@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from handicapper.actors import Learner, live_check
 from handicapper.actors.runtime.clock import ManualClock
 from handicapper.actors.state.events import Paused
+from handicapper.actors.state.memory import LET_GO_ITEMS, BookMemory
 from handicapper.protocol.errors import HandicapperError, StoreFailedError
 
 from .helpers import (
@@ -243,3 +245,35 @@ def test_memory_ahead_of_a_disk_that_failed_is_no_difference(
         learner.record_outcome(outcome(100))
     assert book_of(learner).loose.fresh
     assert learner.verify().ok
+
+
+def test_books_made_for_the_check_are_freed_in_pieces(
+    open_learner: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Freed at once they are one call of C, in which an event loop beside it stands still."""
+    freed: list[tuple[int, int]] = []
+    let_go = BookMemory.let_go
+
+    def watched(book: BookMemory, pause: Callable[[], object]) -> None:
+        pauses: list[int] = []
+
+        def counted() -> None:
+            pauses.append(len(book.markets))
+            pause()
+
+        count = len(book.markets)
+        let_go(book, counted)
+        freed.append((count, max(a - b for a, b in pairwise([count, *pauses]))))
+        assert not book.markets
+        assert not book.by_prediction
+        assert book.loose.recent.get(count + 1) is None
+
+    monkeypatch.setattr(BookMemory, "let_go", watched)
+    count = 3 * LET_GO_ITEMS
+    learner = open_learner()
+    learner.record_predictions([prediction(number) for number in range(count)])
+    learner.record_outcomes([outcome(count + number) for number in range(100)])
+    assert learner.verify().ok
+    assert freed == [(count, LET_GO_ITEMS), (count, LET_GO_ITEMS)], (
+        "what is stored, and what the journal gives"
+    )
