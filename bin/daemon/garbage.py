@@ -16,12 +16,12 @@ from typing import Any, Final
 
 __all__ = ["COLLECT_AFTER", "FREEZE_OBJECTS", "calm_collector"]
 
-COLLECT_AFTER: Final = 10_000, 0, 0
+COLLECT_AFTER: Final = 4_000, 0, 0
 """New objects after which the youngest are looked through; and that the next time those that survived it are as well,
-and the time after that all: 30,000 and what is not frozen are the most that is looked through at once."""
+and the time after that all: 12,000 and what is not frozen are the most that is looked through at once."""
 
-FREEZE_OBJECTS: Final = 10_000
-"""That survived a collection of everything, beyond which they are not looked at again: some 4 ms of models."""
+FREEZE_OBJECTS: Final = 4_000
+"""That survived a collection of everything, beyond which they are not looked at again: some 2 ms of models."""
 
 
 def calm_collector() -> Callable[[], None]:
