@@ -8,7 +8,7 @@ every form and names every error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -62,8 +62,8 @@ class ManyDecoder:
     def __init__(self, kind: type[Struct]) -> None:
         # Indexed by "is an array".
         self._decode: tuple[Callable[[bytes], list[Any]], ...] = (
-            msgspec.msgpack.Decoder(list[strict_form(kind)]).decode,
-            msgspec.msgpack.Decoder(list[strict_form(array_form(kind))]).decode,
+            msgspec.msgpack.Decoder(cast("Any", list[strict_form(kind)])).decode,
+            msgspec.msgpack.Decoder(cast("Any", list[strict_form(array_form(kind))])).decode,
         )
 
     def decode(self, params: Sequence[Raw]) -> list[Any] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -136,7 +136,7 @@ class _Method:
     def __init__(self, name: str, params: type[Struct], row: Any, build: Callable[[Any], Any]) -> None:
         def decoder(of: Any) -> Callable[[bytes], list[Any]]:
             request: Any = tuple[Literal[0], MsgId, Literal[name], of]  # pyright: ignore[reportInvalidTypeForm]
-            return msgspec.msgpack.Decoder(list[request]).decode
+            return msgspec.msgpack.Decoder(cast("Any", list[request])).decode
 
         self.name = name
         self.build = build

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -158,7 +158,7 @@ EVENTS: Final[dict[str, type[Any]]] = {
 }
 """Type of the params of every notification the server sends."""
 
-_decode = {name: msgspec.msgpack.Decoder(tuple[kind]).decode for name, kind in EVENTS.items()}
+_decode = {name: msgspec.msgpack.Decoder(cast("Any", tuple[kind])).decode for name, kind in EVENTS.items()}
 
 
 def event_of(method: str, params: Raw | bytes) -> Event | None:
