@@ -157,7 +157,7 @@ class Asking:
         seed: int | None = None,
         mode: SelectionMode | None = None,
     ) -> Selection | None:
-        """The same where nobody has to be waited for, as in most plain selections among few models; None where
+        """The same where nobody has to be waited for, as in most plain selections among up to 1,024 models; None where
         :meth:`thompson_sample_nowait` is to be called instead. For callers to whom every microsecond counts.
 
         Raises:
